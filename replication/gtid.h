@@ -1,0 +1,14 @@
+/* gtid.h - positions as text, beyond what replication.h promises. Pure. */
+#ifndef REPLICATION_GTID_H
+#define REPLICATION_GTID_H
+
+#include "replication/replication.h"
+
+/* MariaDB: one entry a (domain, server) with the higher sequence of the two lists. "" when either is not understood. */
+void gtid_merge_states(const char *a, const char *b, char *out, size_t size);
+/* MariaDB: a binlog state reduced to a position: one entry a domain, the highest sequence. MySQL: the set as it is. -1: not understood. */
+int gtid_as_position(bool mariadb, const char *text, char *out, size_t size);
+/* What `have` holds beyond `of`, as text for a person ("" nothing); MariaDB names the highest of each (domain, server). */
+int gtid_extra(bool mariadb, const char *of, const char *have, char *out, size_t size);
+
+#endif

@@ -1,0 +1,263 @@
+/* mysql.c - MySQL and MariaDB from the loop's side: observation on a connection of its own, operations on others, so that neither waits
+ * for the other. What is done on the server stands in the sql_*.c files, which run in the helpers.
+ */
+#include "replication/mysql.h"
+
+#include <inttypes.h>
+#include <unistd.h>
+
+static const us_t forget_timeout = 90 * US_PER_SEC; /* beyond the servers' own net timeout of 60 s */
+
+/* --- observation ------------------------------------------------------------------------------------------------------- */
+
+static const enum db_life life_of[SQL_STATUS_COUNT] = {
+	[SQL_OK] = DB_UP,
+	[SQL_REFUSED] = DB_DEAD, /* the helper was refused twice, by the library and by itself */
+	[SQL_DENIED] = DB_DENIED,
+	[SQL_BUSY] = DB_DENIED,
+	[SQL_FAILED] = DB_DENIED, /* it answers, but not with what we need */
+	[SQL_GONE] = DB_HUNG,	  /* on a fresh connection: accepted and dropped without a greeting */
+	[SQL_TIMEOUT] = DB_HUNG,
+	[SQL_UNREACHABLE] = DB_UNREACHABLE,
+};
+
+/* A position that does not fit is replaced by a digest: still equal to itself, no longer comparable. */
+static void copy_position(char *out, const char *text)
+{
+	uint64_t h = 14695981039346656037ull; /* FNV-1a */
+	if (str_copy(out, GTID_MAX, text))
+		return;
+	for (const char *p = text; *p; p++)
+		h = (h ^ (unsigned char)*p) * 1099511628211ull;
+	snprintf(out, GTID_MAX, "#%016" PRIx64, h);
+}
+
+static const char *text_of(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+	return s ? s : "";
+}
+
+static bool true_of(const json_t *o, const char *key)
+{
+	return json_is_true(json_object_get(o, key));
+}
+
+static int64_t int_of(const json_t *o, const char *key, int64_t otherwise)
+{
+	const json_t *v = json_object_get(o, key);
+	return json_is_integer(v) ? json_integer_value(v) : otherwise;
+}
+
+static us_t silence(struct mysql *m, const char *arrival, us_t now)
+{
+	if (!arrival[0] || !m->arrival[0]) {
+		STR_COPY(m->arrival, arrival);
+		m->arrived_at = US_UNKNOWN;
+	} else if (!str_eq(arrival, m->arrival)) {
+		STR_COPY(m->arrival, arrival);
+		m->arrived_at = now;
+	}
+	return m->arrived_at == US_UNKNOWN ? US_UNKNOWN : now - m->arrived_at;
+}
+
+static void take_facts(struct mysql *m, const json_t *o)
+{
+	const struct db_target *t = &m->db->target;
+	int64_t lag = int_of(o, "lag_s", -1);
+	struct db_facts f = { .life = DB_UP,
+		.mariadb = true_of(o, "mariadb"),
+		.writable = true_of(o, "writable"),
+		.replica = true_of(o, "replica"),
+		.io_running = true_of(o, "io"),
+		.sql_running = true_of(o, "sql"),
+		.connecting = true_of(o, "connecting"),
+		.source_port = (int)int_of(o, "source_port", 0),
+		.delay = int_of(o, "delay_s", 0) * US_PER_SEC,
+		.lag = lag < 0 ? US_UNKNOWN : lag * US_PER_SEC,
+		.silence = silence(m, text_of(o, "arrival"), now_us()),
+		.unapplied = int_of(o, "unapplied", -1),
+		.semi_source_on = true_of(o, "semi_source"),
+		.semi_replica_on = true_of(o, "semi_replica"),
+		.semi_clients = (int)int_of(o, "semi_clients", 0),
+		.db_start = int_of(o, "db_start", 0),
+		.replicas = (int)int_of(o, "replicas", 0) };
+	STR_COPY(f.version, text_of(o, "version"));
+	STR_COPY(f.source_host, text_of(o, "source_host"));
+	STR_COPY(f.error, text_of(o, "error"));
+	copy_position(f.executed, text_of(o, "executed"));
+	copy_position(f.received, text_of(o, "received"));
+	copy_position(f.purged, text_of(o, "purged"));
+	f.from_peer = f.replica && str_eq(f.source_host, t->peer_host) && f.source_port == t->peer_port;
+	STR_COPY(f.trouble, f.error);
+	m->db->facts = f;
+}
+
+static void look(struct db *d);
+
+static void on_observed(void *arg, const struct sql_reply *r)
+{
+	struct mysql *m = arg;
+	json_error_t je;
+	json_t *o = NULL;
+
+	m->observing = false;
+	/* The connection broke: the next answer tells why. A server that is just dying takes connections and resets them for some
+	 * milliseconds more, before its port refuses. */
+	if (r->status == SQL_GONE && m->lost_looks < MYSQL_LOST_LOOKS) {
+		if (m->lost_looks++ == 0)
+			look(m->db);
+		else
+			timer_in(m->db->next, 10 * US_PER_MS);
+		return;
+	}
+	m->lost_looks = 0;
+	if (r->status == SQL_OK)
+		o = json_loadb(r->out, r->out_len, 0, &je);
+	if (o) {
+		take_facts(m, o);
+		json_decref(o);
+		mysql_warm(m);
+	} else {
+		db_silent(m->db, life_of[r->status],
+			r->status == SQL_OK ? "the helper's answer is not understood" : r->text);
+	}
+	db_looked(m->db, m->began);
+}
+
+static void look(struct db *d)
+{
+	struct mysql *m = d->own;
+	us_t timeout = db_look_timeout(d);
+	char args[64];
+	struct err e;
+
+	if (m->observing) {
+		d->look_again = true;
+		return;
+	}
+	m->began = now_us();
+	snprintf(args, sizeof(args), "{\"timeout_ms\":%lld%s}", (long long)(timeout / US_PER_MS),
+		m->forgetting ? ",\"brief\":true" : "");
+	if (sqlproc_call(m->watch, "observe", args, timeout, on_observed, m, &e) == 0) {
+		m->observing = true;
+		return;
+	}
+	db_silent(d, DB_UNKNOWN, e.text);
+	db_looked(d, m->began);
+}
+
+static void on_gone(void *arg)
+{
+	struct mysql *m = arg;
+	look(m->db);
+}
+
+/* --- clean-up after a promotion ---------------------------------------------------------------------------------------------- */
+
+static void on_forgotten(void *arg, const struct sql_reply *r)
+{
+	struct mysql *m = arg;
+	struct mysql_slot *s = m->forgetting;
+	(void)r; /* what is left shows in the facts: replica stays true */
+	m->forgetting = NULL;
+	mysql_slot_put(m, s);
+	look(m->db);
+}
+
+void mysql_forget(struct mysql *m)
+{
+	struct err e;
+	if (m->forgetting)
+		return;
+	m->forgetting = mysql_slot_get(m);
+	if (m->forgetting && sqlproc_call(m->forgetting->proc, "forget", "{\"timeout_ms\":90000}", forget_timeout,
+				     on_forgotten, m, &e) < 0) {
+		mysql_slot_put(m, m->forgetting);
+		m->forgetting = NULL;
+	}
+}
+
+void mysql_forget_stop(struct mysql *m)
+{
+	if (!m->forgetting)
+		return;
+	sqlproc_cancel(m->forgetting->proc);
+	mysql_slot_put(m, m->forgetting);
+	m->forgetting = NULL;
+}
+
+/* --- connections for operations ---------------------------------------------------------------------------------------------- */
+
+struct mysql_slot *mysql_slot_get(struct mysql *m)
+{
+	for (size_t i = 0; i < ARRAY_LEN(m->slots); i++) {
+		struct mysql_slot *s = &m->slots[i];
+		if (s->used)
+			continue;
+		if (!s->proc)
+			s->proc = sqlproc_new(m->db->loop, &m->db->target.at, m->db->target.label, on_gone, m);
+		s->used = true;
+		return s;
+	}
+	return NULL;
+}
+
+/* The first ones stay, connected; the rest are for the moment only. */
+void mysql_slot_put(struct mysql *m, struct mysql_slot *s)
+{
+	s->used = false;
+	if (s - m->slots < MYSQL_SLOTS_KEPT)
+		return;
+	sqlproc_free(s->proc);
+	s->proc = NULL;
+}
+
+static void on_warm(void *arg, const struct sql_reply *r)
+{
+	struct mysql *m = arg;
+	(void)r;
+	mysql_slot_put(m, m->warming);
+	m->warming = NULL;
+}
+
+/* One connection for operations is made before it is needed: a server under pressure may have none left to give. */
+void mysql_warm(struct mysql *m)
+{
+	struct err e;
+	if (m->warmed == m->db->facts.db_start || m->warming)
+		return;
+	m->warmed = m->db->facts.db_start;
+	m->warming = mysql_slot_get(m);
+	if (m->warming && sqlproc_call(m->warming->proc, "ping", "", 5 * US_PER_SEC, on_warm, m, &e) < 0) {
+		mysql_slot_put(m, m->warming);
+		m->warming = NULL;
+	}
+}
+
+/* --- driver -------------------------------------------------------------------------------------------------------------------- */
+
+static int open_mysql(struct db *d, struct err *e)
+{
+	struct mysql *m = xcalloc(1, sizeof(*m));
+	(void)e;
+	m->db = d;
+	m->arrived_at = US_UNKNOWN;
+	m->watch = sqlproc_new(d->loop, &d->target.at, d->target.label, on_gone, m);
+	d->own = m;
+	return 0;
+}
+
+static void close_mysql(struct db *d)
+{
+	struct mysql *m = d->own;
+	mysql_cancel_all(m);
+	for (size_t i = 0; i < ARRAY_LEN(m->slots); i++)
+		sqlproc_free(m->slots[i].proc);
+	sqlproc_free(m->watch);
+	free(m);
+}
+
+const struct db_driver mysql_driver = {
+	.open = open_mysql, .close = close_mysql, .look = look, .start = mysql_start, .cancel = mysql_cancel
+};

@@ -1,0 +1,212 @@
+/* sql_freeze.c - the end of writing: planned (freeze, bounded, undone cleanly) and on a live old primary (demote).
+ *
+ * The bound stands on the server: lock_wait_timeout, and KILL QUERY by routine_abort from a second connection. A statement that only its
+ * client gave up would fire later. Idle transactions and long SELECTs do not hold it up; LOCK TABLES and running writes do.
+ */
+#include "replication/routines.h"
+
+#include <errno.h>
+#include <time.h>
+
+static void nap(us_t us)
+{
+	struct timespec ts = { us / US_PER_SEC, us % US_PER_SEC * 1000 };
+	nanosleep(&ts, NULL);
+}
+
+/* Who may be in the way, for the sentence. */
+static void name_busy(struct task *t, int seconds, char *out, size_t size)
+{
+	struct err ignored;
+	json_t *sets = sql_fetch(t->db, &ignored, task_stmt(t, ST_BUSY), seconds), *row;
+	size_t i, len = 0;
+	out[0] = '\0';
+	json_array_foreach(json_array_get(sets, 0), i, row)
+	{
+		str_add(out, size, &len, "%s%s (id %s, %s s): %s", i ? "; " : "", row_text(row, "user"),
+			row_text(row, "id"), row_text(row, "seconds"), row_text(row, "info"));
+	}
+	json_decref(sets);
+}
+
+int freeze(struct task *t, const char *tag, us_t bound, struct err *e)
+{
+	long long seconds = (bound + US_PER_SEC - 1) / US_PER_SEC;
+	char busy[256];
+	struct err why = { "" };
+	int ro;
+
+	if (sql_run(t->db, e, "SET SESSION lock_wait_timeout = %lld", seconds > 0 ? seconds : 1) < 0)
+		return -1;
+	if (sql_run(t->db, &why, task_stmt(t, ST_FREEZE), tag) == 0)
+		return read_only(t, e) == WRITES_SHUT
+			       ? 0
+			       : err_set(e, "the server accepted the freeze and is still writable");
+	if (mysql_errno(t->db) != 1205 && mysql_errno(t->db) != 1317)
+		return err_set(e, "%s", why.text);
+	ro = read_only(t, e);
+	if (ro < 0)
+		return -1;
+	name_busy(t, 0, busy, sizeof(busy));
+	return err_set(e, "not frozen in time, %s: a client holds table locks or a write is running%s%s",
+		ro ? "read-only now" : "still writable", busy[0] ? ": " : "", busy);
+}
+
+int routine_freeze(void *db, const char *args, char *out, size_t cap, struct err *e)
+{
+	auto_task struct task t;
+	char privileged[256] = "";
+	size_t i, len = 0;
+	json_t *sets, *row;
+
+	if (task_open(&t, db, args, out, cap, e) < 0 || freeze(&t, task_text(&t, "tag"), task_left(&t), e) < 0)
+		return -1;
+	sets = sql_fetch(db, e, task_stmt(&t, ST_PRIVILEGED));
+	json_array_foreach(json_array_get(sets, 0), i, row)
+		str_add(privileged, sizeof(privileged), &len, "%s%s", i ? ", " : "", row_text(row, "user"));
+	json_decref(sets);
+	return task_say(&t, "frozen%s%s", privileged[0] ? "; read_only does not stop: " : "", privileged);
+}
+
+/* Ends freezes under way, so that their outcome is known and nothing fires later. tag: of one, or a LIKE pattern. */
+static int end_freezes(struct task *t, const char *tag, struct err *e)
+{
+	json_t *sets = sql_fetch(t->db, e, task_stmt(t, ST_PENDING), tag), *row;
+	size_t i;
+
+	if (!sets)
+		return -1;
+	json_array_foreach(json_array_get(sets, 0), i, row)
+	{
+		struct err gone; /* it may have ended by itself */
+		sql_run(t->db, &gone, "KILL QUERY %lld", (long long)row_int(row, "id", 0));
+	}
+	json_decref(sets);
+	return 0;
+}
+
+int routine_abort(void *db, const char *args, char *out, size_t cap, struct err *e)
+{
+	auto_task struct task t;
+	if (task_open(&t, db, args, out, cap, e) < 0)
+		return -1;
+	return end_freezes(&t, task_text(&t, "tag"), e);
+}
+
+int routine_unfreeze(void *db, const char *args, char *out, size_t cap, struct err *e)
+{
+	auto_task struct task t;
+	auto_free struct channel *c = xcalloc(1, sizeof(*c));
+	int ro;
+
+	if (task_open(&t, db, args, out, cap, e) < 0 || channel_read(&t, c, e) < 0)
+		return -1;
+	if (c->configured)
+		return err_set(e, "this server replicates from %s:%d: its writes stay shut", c->host, c->port);
+	/* a freeze whose caller gave up must not fire after this */
+	if (end_freezes(&t, "hactl freeze %", e) < 0 || sql_run(db, e, task_stmt(&t, ST_UNFREEZE)) < 0)
+		return -1;
+	ro = read_only(&t, e);
+	return ro > WRITES_OPEN ? err_set(e, "the server is still read-only") : ro;
+}
+
+int end_sessions(struct task *t, size_t *ended, char *refused, size_t size, struct err *e)
+{
+	json_t *sets = sql_fetch(t->db, e, task_stmt(t, ST_SESSIONS)), *row;
+	size_t i, len = 0;
+	if (!sets)
+		return -1;
+	refused[0] = '\0';
+	json_array_foreach(json_array_get(sets, 0), i, row)
+	{
+		struct err why;
+		if (sql_run(t->db, &why, "KILL CONNECTION %lld", (long long)row_int(row, "id", 0)) == 0)
+			++*ended;
+		else if (mysql_errno(t->db) != 1094) /* ER_NO_SUCH_THREAD: it ended by itself */
+			str_add(refused, size, &len, "%s%s", len ? ", " : "", row_text(row, "user"));
+	}
+	json_decref(sets);
+	return 0;
+}
+
+enum progress { NOT_BEGUN, BEGUN, FROZEN };
+
+/* Of the freeze on the other connection: enum progress, or -1. The variables alone may run ahead of the statement. */
+static int freeze_progress(struct task *t, struct err *e)
+{
+	json_t *sets;
+	size_t pending;
+	int ro;
+
+	sets = sql_fetch(t->db, e, task_stmt(t, ST_PENDING), task_text(t, "tag"));
+	if (!sets)
+		return -1;
+	pending = json_array_size(json_array_get(sets, 0));
+	json_decref(sets);
+	ro = read_only(t, e);
+	if (ro < 0)
+		return -1;
+	return pending ? BEGUN : ro == WRITES_SHUT ? FROZEN : NOT_BEGUN;
+}
+
+/* The second connection of a demotion; the first executes routine_freeze. Sessions are ended once the freeze has begun (before it, an
+ * app comes back and commits again), semi-sync goes off once they are ended (before it, waiting commits that nobody received are
+ * acknowledged), and new ones are ended until the server is read-only.
+ *
+ * MySQL's "off" releases the waiting commits at once and then takes up to a second to return (9.7: it waits for the thread that collects
+ * acknowledgements). Only a freeze that is held up by such a commit is worth that second; otherwise the caller turns it off afterwards. */
+static const us_t patience = 30 * US_PER_MS;
+
+int routine_demote(void *db, const char *args, char *out, size_t cap, struct err *e)
+{
+	auto_task struct task t;
+	char refused[128] = "";
+	size_t ended = 0;
+	bool released = false;
+	us_t semi_at;
+	int now;
+
+	if (task_open(&t, db, args, out, cap, e) < 0)
+		return -1;
+	while ((now = freeze_progress(&t, e)) == NOT_BEGUN && task_left(&t))
+		nap(US_PER_MS);
+	if (now <= NOT_BEGUN)
+		return now < 0 ? -1 : err_set(e, "the freeze did not begin in time");
+	semi_at = now_us() + (t.dialect->mariadb ? 0 : patience);
+	do {
+		if (end_sessions(&t, &ended, refused, sizeof(refused), e) < 0)
+			return -1;
+		if (!released && now_us() >= semi_at) {
+			if (set_semi_source(&t, false, e) < 0)
+				return -1;
+			released = true;
+		}
+		now = freeze_progress(&t, e);
+	} while (now >= 0 && now != FROZEN && task_left(&t) && (nap(2 * US_PER_MS), true));
+	if (now != FROZEN)
+		return now < 0 ? -1
+			       : err_set(e, "still writable: the freeze waits although client sessions were ended");
+	if (end_sessions(&t, &ended, refused, sizeof(refused), e) < 0)
+		return -1;
+	return task_say(&t, "read-only, %zu client sessions ended%s%s", ended, refused[0] ? "; not ours to end: " : "",
+		refused);
+}
+
+/* What would hold up a planned change, and whether the way back is open: the account this server would replicate with must be able to
+ * log in at the other one. */
+int routine_precheck(void *db, const char *args, char *out, size_t cap, struct err *e)
+{
+	auto_task struct task t;
+	char busy[256];
+	int ro;
+
+	if (task_open(&t, db, args, out, cap, e) < 0)
+		return -1;
+	ro = read_only(&t, e);
+	if (ro)
+		return ro < 0 ? -1 : err_set(e, "this server is read-only: it is not the primary");
+	name_busy(&t, 2, busy, sizeof(busy));
+	if (busy[0])
+		return err_set(e, "long statements are in the way of a freeze: %s", busy);
+	return check_way_back(&t, e);
+}
