@@ -1,0 +1,253 @@
+/* facts.c - what the observations of the servers mean for the core: writable, following, ready, ill. Each "no" has its sentence. */
+#include "hactl/supervisor/private.h"
+
+static const char *const kind_names[DB_KIND_COUNT] = { [DB_MYSQL] = "mysql", [DB_REDIS] = "redis" };
+
+static us_t max_lag(const struct sup *s, enum db_kind kind)
+{
+	const struct conf_node *n = &s->conf->node[s->me];
+
+	return kind == DB_MYSQL ? n->mysql.max_lag : n->redis.max_lag;
+}
+
+static bool streams(const struct db_facts *f, enum db_kind kind)
+{
+	if (f->life != DB_UP || !f->replica || !f->from_peer || f->error[0])
+		return false;
+	return kind == DB_MYSQL ? f->io_running && f->sql_running && !f->connecting
+				: f->link_up && !f->sync_in_progress;
+}
+
+/* A server that accepts connections and stays silent is ill only after a while: a stall of a second is not worth a failover. */
+static bool hung_for_long(const struct sup *s, const struct server *v)
+{
+	us_t patience = 2 * s->conf->lease > US_PER_SEC ? 2 * s->conf->lease : US_PER_SEC;
+
+	return v->hung_since && now_us() - v->hung_since > patience;
+}
+
+static bool server_ill(const struct sup *s, enum db_kind kind, char *why)
+{
+	const struct server *v = &s->server[s->me][kind];
+
+	if (!v->db || (v->facts.life != DB_DEAD && !hung_for_long(s, v)))
+		return false;
+	snprintf(why, SENTENCE_MAX, "%s on %s is %s", kind_names[kind], s->conf->node[s->me].name,
+		v->facts.life == DB_DEAD ? "dead: nobody listens on its port"
+					 : "hung: it accepts connections and does not answer");
+	return true;
+}
+
+/* How old this replica's data may be: the lag it had when its stream last ran, plus how long the primary lived on without it. */
+static us_t staleness(const struct sup *s, const struct server *v)
+{
+	us_t apart = s->heard_primary_at - v->stream_ok_at;
+
+	if (!v->stream_ok_at) /* not since this start; the server itself may know */
+		return v->facts.silence;
+	return v->stream_lag + (apart > 0 ? apart : 0);
+}
+
+static bool mysql_unready(const struct db_facts *f, const char *node, char *why)
+{
+	/* an error of the thread that receives is no obstacle: a dead source is when a replica is needed */
+	if (f->error[0] && !f->sql_running)
+		snprintf(why, SENTENCE_MAX, "replication on %s stopped with an error: %.150s", node, f->error);
+	else if (f->replica && f->delay > 0)
+		snprintf(why, SENTENCE_MAX, "the replica on %s has a configured delay of %llds; set it to 0", node,
+			(long long)(f->delay / US_PER_SEC));
+	else if (f->replica && f->unapplied < 0)
+		snprintf(why, SENTENCE_MAX, "how much the replica on %s has yet to apply is unknown", node);
+	else
+		return false;
+	return true;
+}
+
+static bool redis_unready(const struct db_facts *f, const char *node, char *why)
+{
+	if (f->sentinel)
+		snprintf(why, SENTENCE_MAX,
+			"a Redis Sentinel watches the Redis on %s and would undo a promotion; stop it", node);
+	else if (f->loading)
+		snprintf(why, SENTENCE_MAX, "Redis on %s is still loading its data set", node);
+	else if (f->replica && f->sync_in_progress)
+		snprintf(why, SENTENCE_MAX,
+			"Redis on %s is in the middle of a full resync and holds a part of the data", node);
+	else
+		return false;
+	return true;
+}
+
+static bool server_unready(const struct sup *s, enum db_kind kind, char *why)
+{
+	const struct server *v = &s->server[s->me][kind];
+	const struct db_facts *f = &v->facts;
+	const char *node = s->conf->node[s->me].name;
+	us_t stale;
+	char text[32], most[32];
+
+	if (!v->db)
+		return false;
+	if (f->life != DB_UP) {
+		snprintf(why, SENTENCE_MAX, "%s on %s is %s%s%.150s", kind_names[kind], node, db_life_names[f->life],
+			f->trouble[0] ? ": " : "", f->trouble);
+		return true;
+	}
+	if (kind == DB_MYSQL ? mysql_unready(f, node, why) : redis_unready(f, node, why))
+		return true;
+	/* with semi-sync the in-sync record says more than any lag, and the core asks for it */
+	if (!f->replica || (kind == DB_MYSQL && s->core_conf.lossless))
+		return false;
+	stale = staleness(s, v);
+	if (stale != US_UNKNOWN && stale <= max_lag(s, kind))
+		return false;
+	duration_text(stale / US_PER_MS * US_PER_MS, text);
+	duration_text(max_lag(s, kind), most);
+	snprintf(why, SENTENCE_MAX, "%s on %s is behind by %s, more than max_lag %s", kind_names[kind], node,
+		stale == US_UNKNOWN ? "an unknown time" : text, most);
+	return true;
+}
+
+static uint64_t boot_hash(void)
+{
+	auto_free char *id = NULL;
+	uint64_t h = 1469598103934665603u; /* FNV-1a */
+
+	if (file_read("/proc/sys/kernel/random/boot_id", 256, &id, NULL, NULL))
+		return 0;
+	for (const char *p = id; *p; p++)
+		h = (h ^ (unsigned char)*p) * 1099511628211u;
+	return h;
+}
+
+/* This node's servers summed up: any writable, any replicating, all following, all frozen. */
+static void sum_up(struct sup *s, struct core_facts *n)
+{
+	n->known = n->following = n->frozen = true;
+	for (size_t k = 0; k < DB_KIND_COUNT; k++) {
+		const struct server *v = &s->server[s->me][k];
+		const struct db_facts *f = &v->facts;
+
+		if (!v->db)
+			continue;
+		n->known &= f->life != DB_UNKNOWN;
+		n->writable |= f->life == DB_UP && f->writable;
+		n->shut |= f->life == DB_UP && (!f->writable || f->replica);
+		n->replicating |= f->life == DB_UP && f->replica;
+		n->following &= streams(f, (enum db_kind)k);
+		n->frozen &= f->life == DB_DEAD || (f->life == DB_UP && !f->writable);
+	}
+}
+
+static void source_side(struct sup *s, struct core_facts *n)
+{
+	const struct server *mine = &s->server[s->me][DB_MYSQL], *theirs = &s->server[s->peer][DB_MYSQL];
+
+	if (!mine->db)
+		return;
+	n->mysql_writable = mine->facts.life == DB_UP && mine->facts.writable;
+	n->semi_on = mine->facts.life == DB_UP && mine->facts.semi_source_on;
+	n->db_start = mine->facts.db_start;
+	STR_COPY(n->gtid, mine->facts.executed);
+	n->standby_streams = streams(&theirs->facts, DB_MYSQL) && theirs->facts.lag != US_UNKNOWN &&
+			     theirs->facts.lag <= 2 * US_PER_SEC;
+	n->standby_lost = (n->semi_on && mine->facts.semi_clients == 0) || theirs->facts.life == DB_DEAD ||
+			  (theirs->facts.life == DB_UP && !streams(&theirs->facts, DB_MYSQL));
+}
+
+/* The core takes facts for news of this moment: between the end of an operation and the look after it there are none to tell. */
+static bool awaited(const struct sup *s)
+{
+	for (size_t k = 0; k < DB_KIND_COUNT; k++)
+		if (s->server[s->me][k].stale && !s->server[s->me][k].ops)
+			return true;
+	return false;
+}
+
+void facts_update(struct sup *s)
+{
+	struct core_facts n = { .boot = s->facts.boot ? s->facts.boot : boot_hash(), .config = s->conf->digest };
+
+	memcpy(n.section, s->conf->section, sizeof(s->conf->section));
+	sum_up(s, &n);
+	source_side(s, &n);
+	n.redis_offset = s->server[s->me][DB_REDIS].facts.offset;
+	n.address_held = s->vips && vips_held_any(s->vips);
+	n.ill = server_ill(s, DB_MYSQL, n.why) || server_ill(s, DB_REDIS, n.why) || health_ill(s, n.why);
+	n.ready = !n.ill && !server_unready(s, DB_MYSQL, n.why) && !server_unready(s, DB_REDIS, n.why) && n.known;
+	s->facts = n;
+	facts_would_lose(s);
+	if (!awaited(s))
+		pump_facts(s);
+}
+
+/* Our own server is never out of reach: when it does not even take the connection, its queue is full because it is stopped. */
+static bool silent_life(const struct sup *s, const struct server *v, const struct db_facts *f)
+{
+	return f->life == DB_HUNG || (f->life == DB_UNREACHABLE && v->node == s->me);
+}
+
+void facts_observed(void *arg, const struct db_facts *f)
+{
+	struct server *v = arg;
+	struct sup *s = v->s;
+	enum db_kind kind = v == &s->server[v->node][DB_MYSQL] ? DB_MYSQL : DB_REDIS;
+	bool news;
+
+	/* while an operation of ours runs, and for what was asked before it ended, only death is news */
+	if (f->life == DB_UP && v->ops > 0)
+		return;
+	if (f->life == DB_UP && v->stale) {
+		v->stale = false;
+		db_hurry(v->db);
+		return;
+	}
+	v->stale = false;
+	news = f->life != v->facts.life && v->facts.life != DB_UNKNOWN;
+	v->hung_since = !silent_life(s, v, f) ? 0 : v->hung_since ? v->hung_since : now_us();
+	v->facts = *f;
+	if (streams(f, kind) && (kind == DB_REDIS || f->lag != US_UNKNOWN)) {
+		v->stream_ok_at = f->seen_at;
+		v->stream_lag = kind == DB_REDIS ? 0 : f->lag;
+	}
+	facts_update(s);
+	if (news) /* after the core has decided: a hook takes a millisecond to start */
+		hooks_alert(s, f->life == DB_UP ? LOG_LVL_NOTICE : LOG_LVL_WARN, "%s on %s is %s%s%s", kind_names[kind],
+			s->conf->node[v->node].name, db_life_names[f->life], f->trouble[0] ? ": " : "", f->trouble);
+}
+
+/* --- what a failover now would lose ---------------------------------------------------------------------------------------------- */
+
+static int64_t unreceived(const struct sup *s, const struct core_view *v)
+{
+	bool i_am_primary = v->primary == s->me;
+	const struct db_facts *standby = &s->server[i_am_primary ? s->peer : s->me][DB_MYSQL].facts;
+	const char *source = i_am_primary ? s->server[s->me][DB_MYSQL].facts.executed : s->heard.gtid;
+	const char *have = standby->received[0] ? standby->received : standby->executed;
+
+	if (v->primary == NOBODY || !source[0] || !have[0])
+		return -1;
+	return gtid_missing(standby->mariadb, source, have);
+}
+
+void facts_would_lose(struct sup *s)
+{
+	struct core_view v;
+	int64_t n;
+	char at[32];
+
+	core_look(s->core, now_us(), &v);
+	n = s->server[s->me][DB_MYSQL].db ? unreceived(s, &v) : 0;
+	if (n >= 0 || v.in_sync)
+		s->exposed_since = 0;
+	else if (!s->exposed_since)
+		s->exposed_since = wall_us();
+	wall_text(s->exposed_since, at);
+	if (v.in_sync || n == 0)
+		STR_COPY(s->would_lose, "nothing");
+	else if (n > 0)
+		snprintf(s->would_lose, sizeof(s->would_lose), "at most %lld transaction%s", (long long)n,
+			n == 1 ? "" : "s");
+	else
+		snprintf(s->would_lose, sizeof(s->would_lose), "unknown since %.5s UTC", at + 11);
+}

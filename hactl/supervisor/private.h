@@ -1,0 +1,224 @@
+/* private.h - the running supervisor: one struct, owned by the loop. Every file of this folder works on it; nothing else sees it. */
+#ifndef HACTL_SUPERVISOR_PRIVATE_H
+#define HACTL_SUPERVISOR_PRIVATE_H
+
+#include "hactl/arbiter/arbiter.h"
+#include "hactl/base/base.h"
+#include "hactl/config/config.h"
+#include "hactl/control/control.h"
+#include "hactl/core/core.h"
+#include "hactl/guard/guard.h"
+#include "hactl/supervisor/supervisor.h"
+#include "hactl/upstream/upstream.h"
+#include "hactl/wire/wire.h"
+#include "probes/probes.h"
+#include "replication/replication.h"
+#include "vip/vip.h"
+
+enum { MAX_RUNNING = 24, MAX_QUEUE = 64, MAX_COMMANDS = 16, MAX_HOOKS = 16 };
+
+struct sup;
+
+/* A database server seen from here: [node][kind]. */
+struct server {
+	struct sup *s;
+	int node;
+	struct db *db;	       /* NULL: not configured */
+	struct db_facts facts; /* newest one that no operation of ours has made stale */
+	bool stale; /* an operation ended: the observation that may have been under way then tells of before it */
+	int ops;    /* operations under way */
+	us_t stream_ok_at; /* when replication was last seen running with a known lag */
+	us_t stream_lag;   /* the lag it had then */
+	us_t hung_since;   /* 0: not hung */
+};
+
+/* A step of the core's under way. */
+struct running {
+	struct sup *s;
+	bool used;
+	uint32_t serial;
+	enum step_kind kind;
+	us_t started, until, deadline;
+	struct server *server; /* for database steps */
+	struct db_call *call;
+	struct proc *proc;
+	int stage;	      /* steps of several operations: which one runs */
+	char reach[GTID_MAX]; /* the position this step's OP_REACH waits for */
+};
+
+/* A client's command the core works on. */
+struct pending {
+	uint32_t id; /* 0: free */
+	struct control_request *request;
+};
+
+struct queued {
+	struct core_event ev;
+	union {
+		struct msg msg;
+		struct core_facts facts;
+		char text[SENTENCE_MAX];
+	} data;
+};
+
+struct hook { /* a hook under way */
+	struct sup *s;
+	char name[32];
+	struct proc *proc; /* NULL: free */
+};
+
+struct post { /* a webhook under way */
+	struct sup *s;
+	void *easy; /* NULL: free */
+	char *body;
+	struct curl_slist *headers;
+};
+
+struct path { /* a heartbeat path; 0 is the nodes' own addresses */
+	struct sup *s;
+	int fd;
+	struct watch *watch;
+	struct sockaddr_storage *to;
+	unsigned to_len;
+	bool failing; /* said once */
+};
+
+struct sup {
+	struct cli *cli;
+	struct conf *conf;
+	int me, peer;
+	struct loop *loop;
+	struct timer *tick, *observe;
+	bool stopping; /* asked to stop */
+	bool stopped;  /* the core has ended; hooks may still run */
+	bool closing;  /* what still ends now is told to nobody */
+	int exit_code;
+
+	struct core *core;
+	struct core_conf core_conf;
+	struct core_out out;
+	struct queued queue[MAX_QUEUE];
+	size_t q_head, q_len;
+	bool pumping;
+	us_t change_told; /* started_at of the last change that went to the journal */
+
+	int state_lock;
+	bool disk_trouble; /* said once */
+	char state_file[512];
+
+	struct wire_key key;
+	struct wire_session wire;
+	struct path path[1 + CONF_MAX_LINKS];
+	int n_paths;
+	struct msg last_sent;
+	struct msg heard; /* newest accepted message of the peer */
+	us_t heard_at, heard_primary_at, hello_at;
+
+	struct core_facts facts;
+	struct server server[NODES][DB_KIND_COUNT];
+	char frozen_at[GTID_MAX]; /* position of the last planned freeze */
+	char would_lose[SENTENCE_MAX];
+	us_t exposed_since; /* wall clock: since when nobody knows what a failover would lose; 0 known */
+
+	struct arbiter *arbiter;
+	struct vips *vips;
+	struct gate *gate;
+	char gate_name[NAME_MAX_LEN + 8];
+	us_t gate_until, conflict_at;
+	struct vip_spec vip[CONF_MAX_VIPS];
+	size_t n_vips;
+	struct timer *broom;
+	bool gate_trouble;
+	bool address_off; /* taken off by a step of ours and not asked for since */
+
+	struct prober *prober;
+	struct probe_spec *probe_spec;
+	size_t n_probes;
+	struct upstreams *upstreams;
+
+	struct running running[MAX_RUNNING];
+	struct pending pending[MAX_COMMANDS];
+	uint32_t next_command;
+
+	struct control *control;
+	struct page *page;
+	struct journal *journal;
+	struct hook hook[MAX_HOOKS];
+	struct deadline_file *deadline; /* NULL: it cannot be opened, said once */
+	struct deadline said;		/* what stands in it */
+	us_t may_write_at;		/* when it was last written that writes may be open */
+	bool deadline_trouble;
+	struct post post[MAX_HOOKS];
+	char event_told[SENTENCE_MAX * 2]; /* newest event that hooks were told, and when */
+	us_t event_at;
+	char keepalived[SENTENCE_MAX];
+	const char *warnings[8];
+	size_t n_warnings;
+	us_t watchdog_us, watchdog_at;
+};
+
+/* pump.c - events in, actions out */
+void pump_tick(struct sup *s);
+void pump_msg(struct sup *s, const struct msg *m);
+void pump_facts(struct sup *s);
+void pump_step(struct sup *s, uint32_t serial, enum step_outcome outcome, us_t took, const char *text);
+void pump_register(struct sup *s, uint32_t id, enum reg_outcome outcome, int64_t rev, const struct reg_value *value);
+bool pump_command(struct sup *s, const struct core_command *c); /* false: the core will not see it */
+
+/* steps.c - the core's steps brought about */
+void steps_start(struct sup *s, const struct core_action *a);
+void steps_cancel(struct sup *s, uint32_t serial);
+
+/* disk.c - what survives */
+json_t *text_json(
+	const char *text); /* a string for JSON whatever its bytes: a sentence may have been cut inside a character */
+int disk_open(struct sup *s, const char *dir, struct core_disk *out, struct err *e); /* takes the lock */
+int disk_store(struct sup *s, const struct core_disk *d, struct err *e);
+
+/* link.c - heartbeats */
+int link_open(struct sup *s, struct err *e);
+void link_close(struct sup *s);
+void link_send(struct sup *s, const struct msg *m);
+
+/* facts.c - what the servers' observations mean for the core */
+void facts_observed(void *server, const struct db_facts *f); /* db_observed_fn */
+void facts_update(struct sup *s);
+void facts_would_lose(struct sup *s);
+
+/* address.c - virtual addresses and the gate */
+int address_open(struct sup *s, bool first_start, struct err *e);
+void address_close(struct sup *s);
+void address_gate(struct sup *s, us_t until);
+void address_settled(struct sup *s, const struct core_view *v); /* after every pump */
+int address_gate_step(struct sup *s, us_t until, struct err *e);
+int address_add(struct sup *s, struct err *e);
+int address_remove(struct sup *s, struct err *e);
+
+/* deadline.c - what the guard must know: until when writes may be open here */
+void deadline_start(struct sup *s);  /* never fails: without the file there is no guard, and status says so */
+void deadline_check(struct sup *s);  /* once a second: the file is still there */
+void deadline_follow(struct sup *s); /* after every move of the core, before its effects */
+void deadline_stop(struct sup *s);   /* the last word of a supervisor that was told to stop */
+bool deadline_guard(struct sup *s, struct guard_beat *out, us_t now); /* false: none lives */
+
+/* health.c - probes, upstreams */
+int health_open(struct sup *s, struct err *e);
+void health_close(struct sup *s);
+bool health_ill(struct sup *s, char why[SENTENCE_MAX]);
+
+/* ask.c - commands from the socket; look.c - the status document; hooks.c */
+int ask_open(struct sup *s, struct err *e);
+void ask_close(struct sup *s);
+void ask_progress(struct sup *s, const struct core_action *a);
+void ask_done(struct sup *s, const struct core_action *a);
+/* An alert to the journal, the log and the hooks. */
+void hooks_alert(struct sup *s, enum log_level level, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void hooks_event(struct sup *s, enum log_level level, const char *kind, const char *text);
+json_t *look_status(void *s);	  /* page_status_fn */
+void look_changed(struct sup *s); /* after every pump: a finished role change goes to the journal */
+void hooks_run(struct sup *s, const char *which, const char *command, const char *const *env, const char *input);
+void hooks_role(struct sup *s, bool primary);
+bool hooks_busy(const struct sup *s);
+void hooks_close(struct sup *s);
+
+#endif

@@ -1,0 +1,288 @@
+/* steps.c - the core's steps brought about. One table: which room does a step, with which operations in which order on which server.
+ *
+ * Every step has the core's deadline and is answered exactly once; should a room forget, the core gives the step up a second later and
+ * cancels it here.
+ */
+#include "hactl/supervisor/private.h"
+
+enum whose { LOCAL, PEER };
+
+struct stage { /* one database operation of a step */
+	enum db_op op;
+	enum whose whose;
+};
+
+typedef int now_fn(struct sup *s, us_t until, struct err *e); /* a step that is over when the call returns */
+
+struct step_row {
+	enum { BY_CALL, BY_DATABASE, BY_FENCE } by;
+	now_fn *call;
+	enum db_kind kind;
+	struct stage stage[4];
+	int n_stages;
+};
+
+static int do_address_add(struct sup *s, us_t until, struct err *e)
+{
+	(void)until;
+	return address_add(s, e);
+}
+
+static int do_address_del(struct sup *s, us_t until, struct err *e)
+{
+	(void)until;
+	return address_remove(s, e);
+}
+
+static int do_announce(struct sup *s, us_t until, struct err *e)
+{
+	(void)until;
+	(void)e;
+	if (s->vips)
+		vips_announce(s->vips);
+	return 0;
+}
+
+/* Nothing long in the way on our MySQL; without one there is nothing to ask (the core has looked at the other side). */
+static bool nothing_to_ask(const struct sup *s, enum step_kind kind)
+{
+	return kind == STEP_PRECHECK && !s->server[s->me][DB_MYSQL].db;
+}
+
+static int do_upstreams(struct sup *s, us_t until, struct err *e)
+{
+	struct core_view v;
+
+	(void)until;
+	(void)e;
+	core_look(s->core, now_us(), &v);
+	if (s->upstreams)
+		upstreams_primary(s->upstreams, v.primary);
+	return 0;
+}
+
+static int do_hooks(struct sup *s, us_t until, struct err *e)
+{
+	struct core_view v;
+
+	(void)until;
+	(void)e;
+	core_look(s->core, now_us(), &v);
+	hooks_role(s, v.role == ROLE_PRIMARY || v.role == ROLE_PROMOTING);
+	return 0;
+}
+
+#define ONE(kind_, op_, whose_)                                                                                        \
+	{                                                                                                              \
+		.by = BY_DATABASE, .kind = kind_, .stage = { { op_, whose_ } }, .n_stages = 1                          \
+	}
+#define TWO(kind_, op_, whose_, op2_, whose2_)                                                                         \
+	{                                                                                                              \
+		.by = BY_DATABASE, .kind = kind_, .stage = { { op_, whose_ }, { op2_, whose2_ } }, .n_stages = 2       \
+	}
+
+static const struct step_row rows[] = {
+	[STEP_FENCE] = { .by = BY_FENCE },
+	[STEP_MYSQL_PROMOTE] = ONE(DB_MYSQL, OP_PROMOTE, LOCAL),
+	[STEP_MYSQL_VERIFY] = ONE(DB_MYSQL, OP_VERIFY_PRIMARY, LOCAL),
+	[STEP_REDIS_PROMOTE] = ONE(DB_REDIS, OP_PROMOTE, LOCAL),
+	[STEP_REDIS_VERIFY] = ONE(DB_REDIS, OP_VERIFY_PRIMARY, LOCAL),
+	[STEP_ADDRESS_ADD] = { .by = BY_CALL, .call = do_address_add },
+	[STEP_GATE_OPEN] = { .by = BY_CALL, .call = address_gate_step },
+	[STEP_ANNOUNCE] = { .by = BY_CALL, .call = do_announce },
+	[STEP_UPSTREAMS] = { .by = BY_CALL, .call = do_upstreams },
+	[STEP_HOOKS] = { .by = BY_CALL, .call = do_hooks },
+	[STEP_ADDRESS_DEL] = { .by = BY_CALL, .call = do_address_del },
+	[STEP_PRECHECK] = ONE(DB_MYSQL, OP_PRECHECK, LOCAL),
+	[STEP_MYSQL_FREEZE] = TWO(DB_MYSQL, OP_FREEZE, LOCAL, OP_POSITION, LOCAL),
+	[STEP_MYSQL_UNFREEZE] = ONE(DB_MYSQL, OP_UNFREEZE, LOCAL),
+	[STEP_MYSQL_REACH] = ONE(DB_MYSQL, OP_REACH, PEER),
+	[STEP_REDIS_HANDOVER] = ONE(DB_REDIS, OP_HANDOVER, LOCAL),
+	[STEP_REDIS_RECLAIM] = ONE(DB_REDIS, OP_RECLAIM, LOCAL),
+	[STEP_MYSQL_DEMOTE] = ONE(DB_MYSQL, OP_DEMOTE, LOCAL),
+	[STEP_REDIS_DEMOTE] = ONE(DB_REDIS, OP_DEMOTE, LOCAL),
+	[STEP_MYSQL_FOLLOW] = ONE(DB_MYSQL, OP_FOLLOW, LOCAL),
+	[STEP_REDIS_FOLLOW] = ONE(DB_REDIS, OP_FOLLOW, LOCAL),
+	/* commits wait for the standby from the moment of the enabling: it must have caught up before */
+	[STEP_SYNC_ON] = { .by = BY_DATABASE,
+		.kind = DB_MYSQL,
+		.n_stages = 4,
+		.stage = { { OP_POSITION, LOCAL }, { OP_REACH, PEER }, { OP_SYNC_ON, LOCAL }, { OP_REACH, PEER } } },
+	[STEP_SYNC_OFF] = ONE(DB_MYSQL, OP_SYNC_OFF, LOCAL),
+};
+_Static_assert(ARRAY_LEN(rows) == STEP_KIND_COUNT, "every step can be brought about");
+
+static struct running *slot(struct sup *s)
+{
+	for (size_t i = 0; i < MAX_RUNNING; i++)
+		if (!s->running[i].used)
+			return &s->running[i];
+	return NULL;
+}
+
+static void end(struct running *r, enum step_outcome outcome, const char *text)
+{
+	static const enum log_level level[] = {
+		[STEP_OK] = LOG_LVL_INFO, [STEP_FAILED] = LOG_LVL_WARN, [STEP_UNKNOWN] = LOG_LVL_WARN
+	};
+	static const char *const word[] = {
+		[STEP_OK] = "done", [STEP_FAILED] = "failed", [STEP_UNKNOWN] = "not known to have ended"
+	};
+	us_t took = now_us() - r->started;
+
+	log_at(level[outcome], "step %s %s after %.1f ms%s%s", step_names[r->kind], word[outcome], (double)took / 1000,
+		*text ? ": " : "", text);
+	r->used = false;
+	pump_step(r->s, r->serial, outcome, took, text);
+}
+
+static bool next_stage(struct running *r, struct err *e);
+
+/* What the room observed before or during an operation of ours is old news: forget it and look again. Last of all in a callback: the
+ * look may answer at once, and what the core then does may take the slot of the step that has just ended. */
+static void look_again(struct server *v)
+{
+	v->stale = true;
+	db_hurry(v->db);
+}
+
+/* A position that was cut would be reached before the writes it leaves out. */
+static bool keep_position(struct running *r, const char *text, struct err *e)
+{
+	enum db_op op = rows[r->kind].stage[r->stage].op;
+	bool gives = op == OP_POSITION || op == OP_SYNC_ON;
+	char *keep = !gives ? NULL : r->kind == STEP_SYNC_ON ? r->reach : r->s->frozen_at;
+
+	if (!keep || str_copy(keep, GTID_MAX, text))
+		return true;
+	err_set(e, "the replication position is longer than %d bytes and cannot be compared", GTID_MAX - 1);
+	return false;
+}
+
+static void on_operation(void *arg, enum db_outcome outcome, us_t took, const char *text)
+{
+	struct running *r = arg;
+	const struct step_row *row = &rows[r->kind];
+	struct server *v = r->server;
+	struct err e = { "" };
+
+	(void)took;
+	r->call = NULL;
+	v->ops--;
+	v->stale = true; /* before the core hears of the end: what is known of the server is from before */
+	if (outcome != DB_OK)
+		end(r, outcome == DB_FAILED ? STEP_FAILED : STEP_UNKNOWN, text);
+	else if (!keep_position(r, text, &e))
+		end(r, STEP_FAILED, e.text);
+	else if (++r->stage == row->n_stages)
+		end(r, STEP_OK, text);
+	else if (!next_stage(r, &e))
+		end(r, STEP_FAILED, e.text);
+	look_again(v);
+}
+
+static bool next_stage(struct running *r, struct err *e)
+{
+	const struct step_row *row = &rows[r->kind];
+	const struct stage *g = &row->stage[r->stage];
+	struct sup *s = r->s;
+	us_t left = r->deadline - now_us();
+	const char *position = r->kind == STEP_SYNC_ON ? r->reach : s->frozen_at;
+
+	if (left <= 0) {
+		err_set(e, "no time was left for %s", db_op_names[g->op]);
+		return false;
+	}
+	r->server = &s->server[g->whose == LOCAL ? s->me : s->peer][row->kind];
+	if (!r->server->db) {
+		err_set(e, "no such server is configured");
+		return false;
+	}
+	r->call = db_start(r->server->db, g->op, g->op == OP_REACH ? position : NULL, left, on_operation, r, e);
+	if (!r->call)
+		return false;
+	r->server->ops++;
+	return true;
+}
+
+static void on_fence(void *arg, const struct proc_result *p)
+{
+	struct running *r = arg;
+
+	r->proc = NULL;
+	if (p->timed_out)
+		end(r, STEP_UNKNOWN, "the fence command did not end in time");
+	else
+		end(r, p->status ? STEP_FAILED : STEP_OK, p->output);
+}
+
+static bool start_fence(struct running *r, struct err *e)
+{
+	const struct conf *c = r->s->conf;
+	auto_free char *input = str_printf("action=off\nplug=%s\n", c->node[r->s->peer].name);
+
+	r->proc = proc_start(r->s->loop, c->fence.command, NULL, input, c->fence.timeout, on_fence, r, e);
+	return r->proc != NULL;
+}
+
+void steps_start(struct sup *s, const struct core_action *a)
+{
+	const struct step_row *row = &rows[a->step];
+	struct running *r = slot(s);
+	us_t now = now_us();
+	struct err e = { "" };
+
+	if (!r) {
+		pump_step(s, a->serial, STEP_FAILED, 0, "too many steps at once");
+		return;
+	}
+	*r = (struct running){
+		.s = s, .used = true, .serial = a->serial, .kind = a->step, .started = now, .until = a->until
+	};
+	r->deadline = now + a->timeout_us;
+	/* the core was right when it asked; a stall since then may have ended the authority */
+	if (now >= a->until) {
+		end(r, STEP_FAILED, "authority ended before the step could start");
+		return;
+	}
+	if (row->kind == DB_MYSQL && a->db_start && a->db_start != s->server[s->me][DB_MYSQL].facts.db_start) {
+		end(r, STEP_FAILED, "the database server was restarted since it was known to be in sync");
+		return;
+	}
+	switch (row->by) {
+	case BY_CALL:
+		if (row->call(s, a->until, &e))
+			end(r, STEP_FAILED, e.text);
+		else
+			end(r, STEP_OK, "");
+		return;
+	case BY_DATABASE:
+		if (nothing_to_ask(s, a->step))
+			end(r, STEP_OK, "");
+		else if (!next_stage(r, &e))
+			end(r, STEP_FAILED, e.text);
+		return;
+	case BY_FENCE:
+		if (!start_fence(r, &e))
+			end(r, STEP_FAILED, e.text);
+		return;
+	}
+}
+
+void steps_cancel(struct sup *s, uint32_t serial)
+{
+	for (size_t i = 0; i < MAX_RUNNING; i++) {
+		struct running *r = &s->running[i];
+
+		if (!r->used || r->serial != serial)
+			continue;
+		r->used = false;
+		proc_cancel(r->proc);
+		if (!r->call)
+			return;
+		db_cancel(r->call);
+		r->server->ops--;
+		look_again(r->server);
+		return;
+	}
+}
