@@ -1,0 +1,115 @@
+"""Changes somebody asked for, and the first start on a pair in service."""
+import re
+
+import net
+from pair import holds, now, wait_for
+
+
+def test_first_start_adopts_a_pair_in_service(unsupervised, service):
+    """Writers run on the node's own address; hactl is installed on both nodes: no write fails, nothing changes sides."""
+    p = unsupervised
+    with service(p, host=net.ADDRESS["n1"], timeout=5) as s:
+        s.fault()
+        p.supervise()
+        assert p.wait_primary("n1")["vips"][0]["held"]
+        s.acknowledged_by("n1")
+        log, _ = s.end("n1", ["n1"], redis_lossless=True)
+    assert not log.errors, "no write may fail while hactl takes a pair over"
+    assert p.replicating("n2") and not p.writable("n2")
+
+
+def test_first_start_waits_when_both_are_writable(unsupervised):
+    p = unsupervised
+    for statement in p.database.forget:
+        p.sql("n2", statement)
+    p.sql("n2", "SET GLOBAL read_only=OFF")
+    for node in ("n1", "n2"):
+        p.start_supervisor(node)
+    wait_for(lambda: all(p.status(n)["failover"]["blockers"] for n in ("n1", "n2")), 20, "both say what is in the way")
+    holds(lambda: all(p.role(n) != "primary" and p.writable(n) for n in ("n1", "n2")), 3, "nobody is made primary, nothing is frozen")
+
+
+def planned(pair, s, command, source, target):
+    s.fault()
+    r = pair.hactl(source, *command)
+    assert r.returncode == 0, r.stdout + r.stderr
+    assert re.search(r"\d(\.\d+)? ?ms", r.stdout), f"no step with its milliseconds in:\n{r.stdout}"
+    pair.wait_primary(target)
+    s.acknowledged_by(target)
+    return r.stdout
+
+
+def test_switchover_and_back_under_load(either, service):
+    pair = either
+    with service(pair, name=f"switchover {pair.database.name}") as s:
+        planned(pair, s, ["switchover"], "n1", "n2")
+        pair.wait_ready(primary="n2")
+        s.end("n2", ["n1", "n2"], redis_lossless=True)
+    assert pair.replicating("n1") and not pair.writable("n1")
+    assert pair.status("n2")["last_change"]["kind"] == "switchover"
+    with service(pair, name=f"switchback {pair.database.name}") as s:
+        planned(pair, s, ["switchback"], "n2", "n1")
+        pair.wait_ready(primary="n1")
+        s.end("n1", ["n2", "n1"], redis_lossless=True)
+
+
+def test_switchover_typed_on_the_standby(pair, service):
+    with service(pair) as s:
+        planned(pair, s, ["switchover", "--to", "n2"], "n2", "n2")
+        s.end("n2", ["n1", "n2"], redis_lossless=True)
+
+
+def test_dry_run_changes_nothing(pair, service):
+    with service(pair) as s:
+        r = pair.hactl("n1", "switchover", "--dry-run")
+        assert r.returncode == 0 and len(r.stdout.splitlines()) >= 3, r.stdout + r.stderr
+        log, _ = s.end("n1", ["n1"], redis_lossless=True)
+    assert not log.errors and pair.role("n1") == "primary"
+
+
+def test_switchover_refused_without_a_replica(pair, service):
+    with service(pair) as s:
+        pair["n2"].end("mysql")
+        wait_for(lambda: pair.status("n1")["failover"]["blockers"], 20, "n1 sees that n2's database is gone")
+        r = pair.hactl("n1", "switchover")
+        assert r.returncode == 1 and (r.stdout + r.stderr).strip(), "refused, and said why"
+        s.acknowledged_by("n1")
+        s.end("n1", ["n1"])
+    assert pair.role("n1") == "primary"
+
+
+def test_switchover_to_the_primary_and_to_nobody(pair):
+    assert pair.hactl("n1", "switchover", "--to", "n1").returncode == 0, "nothing to do"
+    assert pair.hactl("n1", "switchover", "--to", "n3").returncode in (1, 2)
+    assert pair.role("n1") == "primary"
+
+
+def test_switchover_is_undone_when_a_table_is_locked(pair, service):
+    """LOCK TABLES keeps the freeze waiting: writes go on as before, and the operator is told."""
+    with service(pair) as s:
+        locker = pair["n1"].spawn("locker", "/usr/bin/python3", "-c",
+                                  "import pymysql,sys;d=pymysql.connect(host='10.77.0.1',user='app',db='lab');"
+                                  "c=d.cursor();c.execute('CREATE TABLE IF NOT EXISTS held (a INT)');c.execute('LOCK TABLES held WRITE');"
+                                  "print('held',flush=True);sys.stdin.read()", stdin=-1)
+        wait_for(lambda: open(f"{pair['n1'].dir}/log/locker.log").read(), 10, "the table is locked")
+        r = pair.hactl("n1", "switchover")
+        assert r.returncode == 1 and (r.stdout + r.stderr).strip()
+        since = now()
+        s.acknowledged_by("n1", since=since)
+        locker.stdin.close()
+        s.end("n1", ["n1"])
+    assert pair.role("n1") == "primary" and pair.writable("n1")
+
+
+def test_forced_failover_without_the_peer(pair, service):
+    with service(pair) as s:
+        pair.hactl("n2", "pause")
+        wait_for(lambda: all(pair.status(n)["paused"] for n in ("n1", "n2")), 20, "both are paused")
+        pair["n1"].power_off()
+        holds(lambda: pair.role("n2") != "primary", 3, "paused: no takeover")
+        assert pair.hactl("n2", "failover").returncode == 2, "not without --force"
+        r = pair.hactl("n2", "failover", "--force")
+        assert r.returncode in (0, 4), r.stdout + r.stderr
+        pair.wait_primary("n2")
+        s.acknowledged_by("n2")
+        s.end("n2", ["n1", "n2"])

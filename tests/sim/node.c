@@ -1,0 +1,374 @@
+/* node.c - the shell around a core: performs its actions strictly in order, loses its life between any two of them. */
+#include "tests/sim/sim.h"
+
+static void perform(struct node *n);
+
+/* --- feeding the core ------------------------------------------------------------------------------------------------ */
+
+static void set_wake(struct node *n)
+{
+	us_t want = core_wake(n->core);
+	double in;
+
+	if (want == n->wake_at && want > local_now(n))
+		return;
+	n->wake_at = want;
+	n->wake_gen++;
+	if (want == US_NEVER)
+		return;
+	in = ((double)want - n->offset) / n->rate - (double)n->w->t;
+	at(n->w, in > 0 ? (us_t)in + 1 : 1, W_WAKE, n->me, n->wake_gen, n->start, NULL);
+}
+
+void node_feed(struct node *n, const struct core_event *ev)
+{
+	core_handle(n->core, ev, local_now(n), &n->out);
+	n->out_at = 0;
+	perform(n);
+}
+
+/* --- actions -------------------------------------------------------------------------------------------------------------- */
+
+static void do_persist(struct node *n, const struct core_action *a)
+{
+	if (a->disk.term < n->disk.term || a->disk.released < n->disk.released ||
+		a->disk.other_term < n->disk.other_term)
+		fail(n->w, "%s: the disk went back from term %llu to %llu", n->w->conf.name[n->me],
+			(unsigned long long)n->disk.term, (unsigned long long)a->disk.term);
+	if (a->disk.term == n->disk.term && n->disk.voted != NOBODY && n->disk.term && a->disk.voted != n->disk.voted)
+		fail(n->w, "%s: two votes in term %llu", n->w->conf.name[n->me], (unsigned long long)n->disk.term);
+	n->disk = a->disk;
+}
+
+static void do_gate(struct node *n, const struct core_action *a)
+{
+	n->gate = a->until;
+	if (gate_open(n)) {
+		n->address_until = a->until + 1500 * US_PER_MS;
+		check_gates(n->w);
+	} else {
+		tell(n, "gate shut");
+	}
+}
+
+static struct doing *free_doing(struct node *n)
+{
+	for (int i = 0; i < MAX_STEPS_OUT; i++)
+		if (!n->doing[i].serial)
+			return &n->doing[i];
+	fail(n->w, "%s: more steps under way than there are", n->w->conf.name[n->me]);
+	return &n->doing[0];
+}
+
+static us_t usual_time(struct world *w, enum step_kind k)
+{
+	switch (k) {
+	case STEP_GATE_OPEN:
+	case STEP_ADDRESS_ADD:
+	case STEP_ADDRESS_DEL:
+	case STEP_ANNOUNCE:
+		return 100;
+	case STEP_MYSQL_PROMOTE:
+	case STEP_MYSQL_DEMOTE:
+	case STEP_MYSQL_FOLLOW:
+		return (us_t)rnd_in(w, 2e3, rnd(w) < .9 ? 60e3 : 1500e3);
+	default:
+		return (us_t)rnd_in(w, 300, 20e3);
+	}
+}
+
+static void do_step(struct node *n, const struct core_action *a)
+{
+	struct world *w = n->w;
+	struct doing *d = free_doing(n);
+	double r = w->calm ? 1 : rnd(w);
+	us_t in = usual_time(w, a->step);
+
+	tell(n, "step %s begins", step_names[a->step]);
+	*d = (struct doing){ .serial = a->serial,
+		.step = a->step,
+		.until = a->until,
+		.asked = w->t,
+		.db_start = a->db_start,
+		.deadline = w->t + a->timeout_us,
+		.mark = -1,
+		.outcome = STEP_OK };
+	if (r < w->step_fail)
+		d->outcome = rnd(w) < .5 ? STEP_FAILED : STEP_UNKNOWN;
+	at(w, in, W_EFFECT, n->me, a->serial, n->start, NULL);
+}
+
+/* The helper that ran the step is killed: what it had brought about stays, and of what it had asked the server for the one
+ * statement that was waiting may still take effect. */
+static void cut_off(struct node *n, struct doing *d)
+{
+	bool kernel = d->step == STEP_GATE_OPEN || d->step == STEP_ADDRESS_ADD || d->step == STEP_ADDRESS_DEL;
+	bool freezes = d->step == STEP_MYSQL_FREEZE || d->step == STEP_MYSQL_DEMOTE || d->step == STEP_MYSQL_FOLLOW;
+	char text[80];
+
+	d->serial = 0;
+	if (d->done || kernel)
+		return;
+	if (rnd(n->w) < .5)
+		effect(n, d->step, d->db_start, text, sizeof(text));
+	else if (freezes && rnd(n->w) < .5)
+		at(n->w, (us_t)rnd_in(n->w, 0, 2e6), W_LATE, n->me, d->step, (uint64_t)n->db.start, NULL);
+	observe_soon(n);
+}
+
+static void do_cancel(struct node *n, const struct core_action *a)
+{
+	for (int i = 0; i < MAX_STEPS_OUT; i++)
+		if (n->doing[i].serial == a->serial)
+			cut_off(n, &n->doing[i]);
+}
+
+static void do_role(struct node *n, const struct core_action *a)
+{
+	tell(n, "%s -> %s, term %llu: %s", role_names[a->from], role_names[a->to], (unsigned long long)n->disk.term,
+		a->text);
+	if (a->from != n->role)
+		fail(n->w, "%s: role change from %s, but it was %s", n->w->conf.name[n->me], role_names[a->from],
+			role_names[n->role]);
+	n->role = a->to;
+	n->w->changes++;
+	if (a->to == ROLE_PROMOTING)
+		n->stage = 0;
+}
+
+static void do_stopped(struct node *n)
+{
+	struct world *w = n->w;
+
+	tell(n, "hactl has stopped");
+	node_crash(n, false);
+	at(w, (us_t)rnd_in(w, 1e5, 2e6), W_BOOT, n->me, 0, 0, NULL);
+}
+
+static void perform_one(struct node *n, const struct core_action *a)
+{
+	check_action(n, a);
+	switch (a->kind) {
+	case ACT_PERSIST:
+		do_persist(n, a);
+		break;
+	case ACT_SEND:
+		send_packet(n, &a->msg);
+		break;
+	case ACT_REG_READ:
+	case ACT_REG_CAS:
+		ask(n, a, a->kind == ACT_REG_CAS);
+		break;
+	case ACT_GATE:
+		do_gate(n, a);
+		break;
+	case ACT_STEP:
+		do_step(n, a);
+		break;
+	case ACT_STEP_CANCEL:
+		do_cancel(n, a);
+		break;
+	case ACT_ROLE:
+		do_role(n, a);
+		break;
+	case ACT_NOTE:
+		tell(n, "note: %s", a->text);
+		break;
+	case ACT_PROGRESS:
+		break;
+	case ACT_DONE:
+		tell(n, "command ends, outcome %d: %s", a->outcome, a->text);
+		break;
+	case ACT_STOPPED:
+		do_stopped(n);
+		break;
+	case ACT_COUNT:
+		break;
+	}
+}
+
+static void perform(struct node *n)
+{
+	struct world *w = n->w;
+	uint64_t start = n->start;
+
+	n->out_held = false;
+	while (n->out_at < n->out.n && n->running && n->start == start && !w->bad[0]) {
+		const struct core_action *a = &n->out.act[n->out_at];
+
+		if (w->crash_p > 0 && rnd(w) < w->crash_p) {
+			tell(n, "crashes before action %zu of a list", n->out_at);
+			node_crash(n, rnd(w) < .3);
+			return;
+		}
+		if (w->stall_p > 0 && rnd(w) < w->stall_p) {
+			n->stalled = w->t + (us_t)rnd_in(w, 1e3, 2e6);
+			n->out_held = true;
+			tell(n, "stalls before action %zu of a list for %lld ms", n->out_at,
+				(long long)((n->stalled - w->t) / 1000));
+			at(w, n->stalled - w->t, W_CONTINUE, n->me, 0, n->start, NULL);
+			return;
+		}
+		if (a->kind == ACT_PERSIST && n->disk_bad) {
+			struct core_event ev = { .kind = EV_DISK_FAILED };
+
+			tell(n, "the disk refuses");
+			n->role = n->core->role; /* the note of a change went with the list */
+			node_feed(n, &ev);
+			return;
+		}
+		n->out_at++;
+		perform_one(n, a);
+	}
+	if (n->running && n->start == start)
+		set_wake(n);
+}
+
+/* --- life and death -------------------------------------------------------------------------------------------------------------- */
+
+void node_boot(struct node *n)
+{
+	struct world *w = n->w;
+	struct core_event tick = { .kind = EV_TICK };
+
+	if (n->running)
+		return;
+	if (!n->power) {
+		n->power = true;
+		n->boot = 1 + pick(w, 1u << 30);
+		at(w, (us_t)rnd_in(w, 1e4, 8e5), W_SERVER_UP, n->me, 0, 0, NULL);
+	}
+	n->running = true;
+	n->start = ++w->seq;
+	n->seen_start = n->peer_start = 0;
+	n->config = w->file[n->me];
+	n->heard_config = 0;
+	n->held_until = 0; /* on its disk it stays held, for longer */
+	n->held_start = n->held_counter = 0;
+	n->stalled = 0;
+	n->out_held = n->stop_asked = false;
+	n->role = ROLE_STARTING;
+	n->stage = 0;
+	n->wake_at = US_NEVER;
+	n->facts_sent = -1;
+	n->facts_digest = 0;
+	memset(n->doing, 0, sizeof(n->doing));
+	w->conf.me = n->me;
+	core_init(n->core, &w->conf, &n->disk, (uint64_t)(rnd(w) * 0x1.0p62) | 1, local_now(n));
+	tell(n, "starts (term %llu on disk, gate %s)", (unsigned long long)n->disk.term,
+		gate_open(n) ? "open" : "shut");
+	n->observing = false;
+	observe_soon(n);
+	node_feed(n, &tick);
+}
+
+static void count_cells(struct node *n)
+{
+	for (int r = 0; r < ROLE_COUNT; r++)
+		for (int e = 0; e < ROLE_EVENT_COUNT; e++)
+			n->w->coverage[r][e] += core_role_reached(n->core, (enum role)r, (size_t)e);
+}
+
+void node_crash(struct node *n, bool power)
+{
+	if (n->running) {
+		tell(n, power ? "loses power" : "the supervisor ends");
+		count_cells(n);
+	}
+	n->running = false;
+	n->out_held = false;
+	n->role = ROLE_STARTING;
+	for (int i = 0; i < MAX_STEPS_OUT; i++) {
+		if (n->doing[i].serial && !power)
+			cut_off(n, &n->doing[i]);
+		n->doing[i].serial = 0;
+	}
+	if (!power)
+		return;
+	n->power = false;
+	n->gate = -1;
+	n->address = false;
+	server_kill(n);
+}
+
+/* --- events ------------------------------------------------------------------------------------------------------------------------- */
+
+static void on_wake(struct world *w, struct event *e)
+{
+	struct node *n = &w->node[e->node];
+	struct core_event tick = { .kind = EV_TICK };
+
+	if (!n->running || n->start != e->b || n->wake_gen != e->a || put_off(w, e))
+		return;
+	n->wake_at = US_NEVER;
+	node_feed(n, &tick);
+}
+
+static struct doing *find_doing(struct node *n, uint32_t serial)
+{
+	for (int i = 0; i < MAX_STEPS_OUT; i++)
+		if (n->doing[i].serial == serial)
+			return &n->doing[i];
+	return NULL;
+}
+
+static void on_effect(struct world *w, struct event *e)
+{
+	struct node *n = &w->node[e->node];
+	struct doing *d = e->b == n->start ? find_doing(n, (uint32_t)e->a) : NULL;
+
+	if (d && !put_off(w, e))
+		do_effect(n, d);
+}
+
+static void on_result(struct world *w, struct event *e)
+{
+	struct node *n = &w->node[e->node];
+	struct doing *d = e->b == n->start ? find_doing(n, (uint32_t)e->a) : NULL;
+	struct core_event ev = { .kind = EV_STEP };
+	char text[80];
+
+	if (!d || put_off(w, e))
+		return;
+	snprintf(text, sizeof(text), "%s", d->text);
+	ev.step.serial = d->serial;
+	ev.step.outcome = d->outcome;
+	ev.step.took_us = w->t - d->asked;
+	ev.step.text = text;
+	d->serial = 0;
+	if (!n->running)
+		return;
+	tell(n, "step %s: %s %s", step_names[d->step],
+		d->outcome == STEP_OK	    ? "ok"
+		: d->outcome == STEP_FAILED ? "FAILED"
+					    : "UNKNOWN",
+		text);
+	if (d->outcome == STEP_OK) {
+		n->stage |= d->step == STEP_MYSQL_PROMOTE ? PROMOTED : d->step == STEP_MYSQL_VERIFY ? VERIFIED : 0;
+		n->stage |= d->step == STEP_ADDRESS_ADD ? ADDRESSED : d->step == STEP_REDIS_PROMOTE ? R_PROMOTED : 0;
+		n->stage |= d->step == STEP_REDIS_VERIFY ? R_VERIFIED : 0;
+	}
+	node_feed(n, &ev);
+}
+
+static void on_continue(struct world *w, struct event *e)
+{
+	struct node *n = &w->node[e->node];
+
+	if (n->running && n->start == e->b && n->out_held && !put_off(w, e))
+		perform(n);
+}
+
+void node_event(struct world *w, struct event *e)
+{
+	if (e->what == W_WAKE)
+		on_wake(w, e);
+	else if (e->what == W_EFFECT)
+		on_effect(w, e);
+	else if (e->what == W_RESULT)
+		on_result(w, e);
+	else if (e->what == W_CONTINUE)
+		on_continue(w, e);
+	else if (e->what == W_BOOT)
+		node_boot(&w->node[e->node]);
+}
