@@ -254,6 +254,7 @@ static event_fn *const event_table[EV_COUNT] = {
 	[EV_TICK] = on_tick,
 	[EV_MSG] = on_message,
 	[EV_REGISTER] = on_register,
+	[EV_WITNESS] = on_witness,
 	[EV_STEP] = on_step,
 	[EV_FACTS] = on_facts,
 	[EV_COMMAND] = on_operator,

@@ -24,10 +24,13 @@ struct core_conf {
 	int me;			/* 0 or 1 */
 	int prefer;		/* node marked `prefer`, or NOBODY */
 	char name[NODES][NAME_MAX_LEN];
-	enum core_mode mode;	/* CORE_REFERENCE and CORE_FENCE behave as CORE_MANUAL until issue 3 */
+	enum core_mode mode;
 	us_t lease;		/* D */
 	us_t interval;		/* between heartbeats */
 	us_t arbiter_timeout;	/* an attempt at the register is UNKNOWN after this */
+	us_t witness_timeout;	/* CORE_REFERENCE: an ACT_WITNESS is answered by then, or counts as not reached */
+	us_t fence_timeout;	/* CORE_FENCE: for STEP_FENCE, the confirmation included */
+	us_t fence_delay;	/* CORE_FENCE: this node waits so long before it fences, so that two do not fence each other; 0 on the preferred one */
 	bool has_mysql, has_redis, has_vip, has_upstreams, has_hooks;
 	bool lossless;		/* semi_sync is auto or required, and MySQL is configured: the in-sync record gates */
 	us_t max_freeze;	/* a switchover that holds writes longer is undone */
@@ -106,7 +109,14 @@ struct core_command {
 
 enum step_outcome { STEP_OK, STEP_FAILED, STEP_UNKNOWN /* deadline passed: it may still happen */ };
 
-enum core_event_kind { EV_TICK, EV_MSG, EV_REGISTER, EV_STEP, EV_FACTS, EV_COMMAND, EV_DISK_FAILED, EV_COUNT };
+enum core_event_kind { EV_TICK, EV_MSG, EV_REGISTER, EV_WITNESS, EV_STEP, EV_FACTS, EV_COMMAND, EV_DISK_FAILED, EV_COUNT };
+
+/* What a node without an arbiter asks of the world around it (CORE_REFERENCE). */
+enum witness_kind {
+	WITNESS_REACH, /* does a reference address answer this node? asked by a primary, to be confirmed */
+	WITNESS_CLEAR  /* the same, and does nothing show the other node in service? asked by a standby before it takes over: the
+			  virtual IP's own ARP or ND answer, an open database port of the other's, a replication stream that advances */
+};
 
 struct core_event {
 	enum core_event_kind kind;
@@ -118,6 +128,12 @@ struct core_event {
 			int64_t rev;	/* revision of value; 0 = the key does not exist (value is then meaningless) */
 			struct reg_value value;
 		} reg;
+		struct {
+			uint32_t id;	  /* of the ACT_WITNESS it answers: nothing sent before that was asked counts */
+			bool reached;	  /* a reference address answered */
+			bool veto;	  /* something shows the other node in service (text says what) */
+			const char *text; /* may be "" */
+		} witness;
 		struct {
 			uint32_t serial;
 			enum step_outcome outcome;
@@ -133,7 +149,8 @@ struct core_event {
 
 /* Steps of plans. What each has to bring about (idempotent, verified by reading back): */
 enum step_kind {
-	STEP_FENCE,	     /* the other node is confirmed off (authority.fence only) */
+	STEP_FENCE,	     /* the other node is confirmed off (CORE_FENCE only): OK on confirmation alone, never on hope. Carries no authority:
+				it is what gives it */
 	STEP_MYSQL_PROMOTE,  /* everything received is applied, replication off, writes open, source side of semi-sync off */
 	STEP_MYSQL_VERIFY,   /* writes are open and no replica is configured */
 	STEP_REDIS_PROMOTE,  /* role:master, min-replicas-to-write 0 */
@@ -166,6 +183,7 @@ enum core_action_kind {
 			    session fields (incarnation, counter, echo) by the shell at the moment of sending */
 	ACT_REG_READ,	 /* id */
 	ACT_REG_CAS,	 /* id, rev (0: create), value */
+	ACT_WITNESS,	 /* id, witness, timeout_us: exactly one EV_WITNESS with that id */
 	ACT_GATE,	 /* until: the kernel gate stays open up to then; a moment not after now shuts it at once */
 	ACT_STEP,	 /* serial, step, timeout_us, authority_until */
 	ACT_STEP_CANCEL, /* serial: its outcome no longer matters; stop it when possible */
@@ -179,7 +197,8 @@ enum core_action_kind {
 
 struct core_action {
 	enum core_action_kind kind;
-	uint32_t id;	       /* REG: attempt. PROGRESS, DONE: command id */
+	uint32_t id;	       /* REG, WITNESS: attempt. PROGRESS, DONE: command id */
+	enum witness_kind witness;
 	uint32_t serial;       /* STEP, STEP_CANCEL */
 	enum step_kind step;   /* STEP, PROGRESS */
 	enum step_outcome outcome; /* PROGRESS, DONE */

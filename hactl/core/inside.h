@@ -353,6 +353,9 @@ void on_register(struct core *c, const struct core_event *ev);
 void swap_register(struct core *c, enum reg_mode mode);
 bool arbiter_used(const struct core *c);
 
+/* witness.c */
+void on_witness(struct core *c, const struct core_event *ev);
+
 /* roles.c */
 void role_event(struct core *c, enum role_event ev, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 

@@ -163,11 +163,16 @@ void pump_msg(struct sup *s, const struct msg *m);
 void pump_facts(struct sup *s);
 void pump_step(struct sup *s, uint32_t serial, enum step_outcome outcome, us_t took, const char *text);
 void pump_register(struct sup *s, uint32_t id, enum reg_outcome outcome, int64_t rev, const struct reg_value *value);
+void pump_witness(struct sup *s, uint32_t id, bool reached, bool veto, const char *text);
 bool pump_command(struct sup *s, const struct core_command *c); /* false: the core will not see it */
 
 /* steps.c - the core's steps brought about */
 void steps_start(struct sup *s, const struct core_action *a);
 void steps_cancel(struct sup *s, uint32_t serial);
+
+/* witness.c - what the world around says, without an arbiter: reference addresses, signs of life of the other node. Answers by
+ * pump_witness, never from within witness_ask. */
+void witness_ask(struct sup *s, const struct core_action *a);
 
 /* disk.c - what survives */
 json_t *text_json(

@@ -133,6 +133,20 @@ void pump_register(struct sup *s, uint32_t id, enum reg_outcome outcome, int64_t
 	pump(s);
 }
 
+void pump_witness(struct sup *s, uint32_t id, bool reached, bool veto, const char *text)
+{
+	struct queued *q = push(s, EV_WITNESS);
+
+	if (!q)
+		return;
+	STR_COPY(q->data.text, text ? text : "");
+	q->ev.witness.id = id;
+	q->ev.witness.reached = reached;
+	q->ev.witness.veto = veto;
+	q->ev.witness.text = q->data.text;
+	pump(s);
+}
+
 bool pump_command(struct sup *s, const struct core_command *c)
 {
 	struct queued *q = s->stopped ? NULL : push(s, EV_COMMAND);
@@ -227,6 +241,12 @@ static void act_note(struct sup *s, const struct core_action *a, bool *drop)
 		hooks_event(s, (enum log_level)a->level, a->level <= LOG_LVL_WARN ? "alert" : "note", a->text);
 }
 
+static void act_witness(struct sup *s, const struct core_action *a, bool *drop)
+{
+	(void)drop;
+	witness_ask(s, a);
+}
+
 static void act_progress(struct sup *s, const struct core_action *a, bool *drop)
 {
 	(void)drop;
@@ -256,6 +276,7 @@ static act_fn *const acts[] = {
 	[ACT_SEND] = act_send,
 	[ACT_REG_READ] = act_read,
 	[ACT_REG_CAS] = act_cas,
+	[ACT_WITNESS] = act_witness,
 	[ACT_GATE] = act_gate,
 	[ACT_STEP] = act_step,
 	[ACT_STEP_CANCEL] = act_step_cancel,

@@ -230,14 +230,16 @@ class Pair:
 
     def wait_ready(self, bound=30, primary=None):
         """Both nodes say that all is well; returns the primary's name."""
-        def ready():
-            s = {n: self.status(n) for n in NODES}
-            roles = {n: s[n]["role"] for n in NODES}
-            if sorted(roles.values()) == ["primary", "standby"] and all(s[n]["exit"] == 0 for n in NODES):
-                who = next(n for n in NODES if roles[n] == "primary")
-                return who if primary in (None, who) else None
-            raise RuntimeError(f"{roles}; " + "; ".join(f"{n}: {b}" for n in NODES for b in s[n]["failover"]["blockers"]))
-        return wait_for(ready, bound, f"both nodes well{', primary ' + primary if primary else ''}")
+        return wait_for(lambda: self.ready(primary), bound, f"both nodes well{', primary ' + primary if primary else ''}")
+
+    def ready(self, primary=None):
+        """The primary's name when both nodes are well now (and it is this one); what is not well is raised."""
+        s = {n: self.status(n) for n in NODES}
+        roles = {n: s[n]["role"] for n in NODES}
+        if sorted(roles.values()) == ["primary", "standby"] and all(s[n]["exit"] == 0 for n in NODES):
+            who = next(n for n in NODES if roles[n] == "primary")
+            return who if primary in (None, who) else None
+        raise RuntimeError(f"{roles}; " + "; ".join(f"{n}: {b}" for n in NODES for b in s[n]["failover"]["blockers"]))
 
     def wait_primary(self, node, bound=15):
         def ready():

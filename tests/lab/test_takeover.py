@@ -56,9 +56,7 @@ def test_isolated_primary_stands_down_by_itself(either, service):
         assert pair.role("n1") != "primary"
         pair.wire.heal()
         # rows that were on their way when the cable went were acknowledged to nobody; n1 may hold them and must then say so
-        back = wait_for(lambda: pair.role("n1") if pair.role("n1") in ("standby", "quarantined") else None, 20, "n1 is back")
-        if back == "standby":
-            pair.wait_ready(primary="n2")
+        wait_for(lambda: pair.role("n1") == "quarantined" or pair.ready("n2"), 30, "n1 is back, or says that it must not follow")
         s.end("n2", ["n1", "n2"])
 
 
@@ -181,7 +179,10 @@ def test_diverged_old_primary_is_quarantined(either, service):
         s.acknowledged_by("n2")
         pair.power_on("n1", supervised=False)
         pair.sql("n1", "SET GLOBAL read_only=OFF", bound=20)
-        pair.sql("n1", "INSERT INTO lab.w VALUES (1, 1)")
+        # MariaDB, recovering, takes what nobody acknowledged (at most one row a writer) out of its binlog and gives those numbers
+        # again: fewer rows than that could hide behind numbers that n2 has too (known, see the README)
+        for row in range(1, 17):
+            pair.sql("n1", f"INSERT INTO lab.w VALUES ({row}, 1)")
         pair.start_supervisor("n1")
         pair.wait_role("n1", "quarantined", bound=30)
         assert not pair.writable("n1") and not pair.replicating("n1")

@@ -159,6 +159,8 @@ static void perform_one(struct node *n, const struct core_action *a)
 	case ACT_REG_CAS:
 		ask(n, a, a->kind == ACT_REG_CAS);
 		break;
+	case ACT_WITNESS:
+		break;
 	case ACT_GATE:
 		do_gate(n, a);
 		break;
