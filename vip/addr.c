@@ -56,7 +56,8 @@ struct look {
 static void note_address(struct addr_view *v, const struct ifaddrmsg *m, struct nlattr **a)
 {
 	const struct ifa_cacheinfo *ci = a[IFA_CACHEINFO] ? nla_data(a[IFA_CACHEINFO]) : NULL;
-	const struct nlattr *own = a[IFA_LOCAL] ? a[IFA_LOCAL] : a[IFA_ADDRESS]; /* IPv6 has the first with a peer only */
+	const struct nlattr *own =
+		a[IFA_LOCAL] ? a[IFA_LOCAL] : a[IFA_ADDRESS]; /* IPv6 has the first with a peer only */
 	uint32_t flags = a[IFA_FLAGS] ? nla_get_u32(a[IFA_FLAGS]) : m->ifa_flags;
 	if (v->link.ifindex != (int)m->ifa_index || nla_len(own) != v->ip.len ||
 		memcmp(nla_data(own), v->ip.b, v->ip.len) != 0)

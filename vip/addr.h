@@ -17,8 +17,8 @@ struct addr_state {
 	bool held;
 	uint8_t prefix_len; /* as found; the wished length when several are there */
 	uint8_t proto;	    /* IFA_PROTO, 0 unknown */
-	bool tentative;	    /* IPv6: being checked for a duplicate, or one was found: the kernel does not answer for it */
-	uint32_t created;   /* ifa_cacheinfo.cstamp: another value is another address, though it looks the same */
+	bool tentative;	  /* IPv6: being checked for a duplicate, or one was found: the kernel does not answer for it */
+	uint32_t created; /* ifa_cacheinfo.cstamp: another value is another address, though it looks the same */
 };
 
 /* What is wished and what was found. */

@@ -37,10 +37,9 @@ int frame_send_socket(struct err *e)
 void frame_send(int fd, int ifindex, const void *frame, size_t len)
 {
 	const struct ether_header *h = frame;
-	struct sockaddr_ll to = { .sll_family = AF_PACKET,
-		.sll_protocol = h->ether_type,
-		.sll_ifindex = ifindex,
-		.sll_halen = MAC_LEN };
+	struct sockaddr_ll to = {
+		.sll_family = AF_PACKET, .sll_protocol = h->ether_type, .sll_ifindex = ifindex, .sll_halen = MAC_LEN
+	};
 	memcpy(to.sll_addr, h->ether_dhost, MAC_LEN);
 	while (sendto(fd, frame, len, 0, (struct sockaddr *)&to, sizeof(to)) < 0 && errno == EINTR)
 		;

@@ -318,8 +318,8 @@ int vips_remove(struct vips *v, struct err *e)
 		return -1;
 	now_reported(v);
 	return there_any(v) ? err_set(e, "a virtual address was removed and is there again: something else on this "
-					     "host adds it")
-				: 0;
+					 "host adds it")
+			    : 0;
 }
 
 /* --- conflicts ------------------------------------------------------------------------------------------------------------------ */
@@ -406,8 +406,7 @@ static int check_spec(const struct vip_spec *s, struct ip *ip, struct err *e)
 {
 	int most = s->family == AF_INET6 ? 128 : 32;
 	if (!ip_parse(s->family, s->address, ip))
-		return err_set(e, "\"%s\" is not an %s address", s->address,
-			s->family == AF_INET6 ? "IPv6" : "IPv4");
+		return err_set(e, "\"%s\" is not an %s address", s->address, s->family == AF_INET6 ? "IPv6" : "IPv4");
 	if (s->prefix_len < 1 || s->prefix_len > most)
 		return err_set(e, "%s: prefix length %d is not between 1 and %d", s->address, s->prefix_len, most);
 	if (!s->interface[0])

@@ -368,7 +368,7 @@ static void silent_when_not_held_or_shut(void **state)
 	struct fix *f = *state;
 	struct vip_spec s = { VIP, AF_INET, 32, "eth0" };
 	lab_enter(f->b->host);
-	struct gate *g = gate_new(f->b->loop, "announce", &s, 1, 0, NULL, NULL, &f->e);
+	struct gate *g = gate_new(f->b->loop, "announce", &gs, 0, NULL, NULL, &f->e);
 	int fd = arp_send_socket(&f->e), index = host_ifindex(f);
 	assert_true(g && fd >= 0);
 	vips_announce(f->v); /* not held: says nothing */
