@@ -314,6 +314,21 @@ static void neighbours_answered_only_when_open(void **state)
 	assert_false(neighbour_answers(f));
 }
 
+/* Somebody's proxy entry for the address answers in this host's own name: the advertisement's target counts, not its source. */
+static void proxy_does_not_answer_when_shut(void **state)
+{
+	struct fix *f = *state;
+	hold(f, "del");
+	lab_sh(f->b->host,
+		"echo 1 >/proc/sys/net/ipv6/conf/eth0/proxy_ndp && echo 0 >/proc/sys/net/ipv6/neigh/eth0/proxy_delay "
+		"&& "
+		"ip -6 neigh add proxy %s dev eth0",
+		f->n->vip);
+	assert_false(neighbour_answers(f));
+	open_long(f);
+	assert_true(neighbour_answers(f));
+}
+
 /* A standby whose containers are clients of the pair: they reach the primary through this host while its own gate is shut. */
 static void standby_forwards_its_containers(void **state)
 {
@@ -380,6 +395,7 @@ static void stream_ends_by_itself(void **state)
 	assert_int_equal(gate_open(f->g, until, &f->e), 0);
 	us_t last = last_answer(s);
 	print_message("last answer %.1f ms before the lease's end\n", (double)(until - last) / 1000);
+	assert_true(last < until);
 	assert_false(gate_is_open(f->g, now_us()));
 	revives(f, s);
 	hang_up(s);
@@ -614,6 +630,153 @@ static void renewal_loses_no_packet(void **state)
 	close(client);
 }
 
+/* --- the node's own database ports ------------------------------------------------------------------------------------------- */
+
+enum { DB_PORT = PORT, OTHER_PORT = 21308 };
+static const uint16_t ports[] = { DB_PORT, 21309 };
+static const char peers[][64] = { "10.77.0.3", "fd77::3" };
+static const struct gate_spec with_ports = {
+	.vip = spec, .n_vips = 2, .port = ports, .n_ports = 2, .peer = peers, .n_peers = 2
+};
+
+static void gate_the_ports(struct fix *f, us_t until)
+{
+	gate_free(f->g);
+	lab_enter(f->b->host);
+	f->g = gate_new(f->b->loop, "hactl-n1", &with_ports, until, on_broken, f, &f->e);
+	assert_non_null(f->g);
+}
+
+static bool connects(int ns, const char *ip, int port, int ms)
+{
+	int fd = lab_dial(ns, ip, port);
+	bool yes = lab_connected(fd, ms);
+	close(fd);
+	return yes;
+}
+
+/* From whom a connection to the node's own address stands while the gate is shut, and that everybody gets in when it is open. */
+static void asked_ports_are_gated(struct fix *f, const char *own, const char *peer)
+{
+	assert_true(connects(f->b->host, own, DB_PORT, LAB_BOUND_MS)); /* its own programs, by loopback */
+	lab_sh(f->b->client, "ip addr add %s/%d dev eth0 && ip route replace %s src %s dev eth0", peer, f->n->len, own,
+		peer);
+	assert_true(connects(f->b->client, own, DB_PORT, LAB_BOUND_MS));
+	lab_sh(f->b->client, "ip route del %s dev eth0 && ip addr del %s/%d dev eth0", own, peer, f->n->len);
+	assert_false(connects(f->b->client, own, DB_PORT, 300));
+	assert_false(connects(f->b->container, own, DB_PORT, 300));
+	assert_true(connects(f->b->client, own, OTHER_PORT, LAB_BOUND_MS));
+	open_long(f);
+	assert_true(connects(f->b->client, own, DB_PORT, LAB_BOUND_MS));
+	assert_true(connects(f->b->container, own, DB_PORT, LAB_BOUND_MS));
+	assert_int_equal(gate_shut(f->g, &f->e), 0);
+}
+
+static void own_ports_pass_only_when_open(void **state)
+{
+	struct fix *f = *state;
+	int db = lab_bind(f->b->host, SOCK_STREAM, f->n->any, DB_PORT),
+	    other = lab_bind(f->b->host, SOCK_STREAM, f->n->any, OTHER_PORT);
+	assert_true(connects(f->b->client, f->n->host, DB_PORT, LAB_BOUND_MS)); /* nobody asked for it yet */
+	gate_the_ports(f, 0);
+	asked_ports_are_gated(f, f->n->host, f->n->family == AF_INET ? peers[0] : peers[1]);
+	close(db);
+	close(other);
+}
+
+/* The lease ends under established connections to the own address, the server's own and a container's: neither end gets through. */
+static void own_port_stream_ends_by_itself(void **state)
+{
+	struct fix *f = *state;
+	bool six = f->n->family == AF_INET6;
+	gate_the_ports(f, 0);
+	for (int boxed = 0; boxed < 2; boxed++) {
+		int listener = boxed ? lab_bind(f->b->container, SOCK_STREAM, f->n->container, INNER_PORT)
+				     : lab_bind(f->b->host, SOCK_STREAM, f->n->any, DB_PORT);
+		if (boxed)
+			lab_sh(f->b->host,
+				"nft 'table %s t { chain c { type nat hook prerouting priority -100; %s daddr %s tcp "
+				"dport %d"
+				" dnat to %s%s%s:%d; }; }'",
+				f->n->nft, f->n->nft, f->n->host, DB_PORT, six ? "[" : "", f->n->container,
+				six ? "]" : "", INNER_PORT);
+		open_long(f);
+		struct stream s = establish(f, listener, f->n->host, DB_PORT),
+			      push = establish(f, listener, f->n->host, DB_PORT);
+		us_t until = now_us() + 200 * US_PER_MS;
+		assert_int_equal(gate_open(f->g, until, &f->e), 0);
+		us_t last = last_answer(s);
+		print_message("own port%s: last answer %.1f ms before the lease's end\n", boxed ? ", container" : "",
+			(double)(until - last) / 1000);
+		assert_true(last < until);
+		assert_false(lab_byte(push.server, push.client, 300));
+		revives(f, s);
+		hang_up(s);
+		hang_up(push);
+		close(listener);
+	}
+}
+
+/* A database that answers late: the question came in while the gate was open, the answer is ready when it is shut. */
+static void late_answer_of_own_port_does_not_leave(void **state)
+{
+	struct fix *f = *state;
+	gate_the_ports(f, 0);
+	int listener = lab_bind(f->b->host, SOCK_STREAM, f->n->any, DB_PORT);
+	open_long(f);
+	struct stream s = establish(f, listener, f->n->host, DB_PORT);
+	assert_int_equal(gate_shut(f->g, &f->e), 0);
+	assert_false(lab_byte(s.server, s.client, 300));
+	revives(f, s);
+	hang_up(s);
+	close(listener);
+}
+
+/* What is configured changes under a live gate (an upgrade, gate_databases switched on): the time that was left goes on. */
+static void takes_over_for_another_wish(void **state)
+{
+	struct fix *f = *state;
+	int db = lab_bind(f->b->host, SOCK_STREAM, f->n->any, DB_PORT);
+	know_mac(f);
+	open_long(f);
+	gate_the_ports(f, 0);
+	assert_true(gate_is_open(f->g, now_us()));
+	assert_true(packet_passes(f, f->b->client, f->n->vip));
+	assert_true(connects(f->b->client, f->n->host, DB_PORT, LAB_BOUND_MS));
+	assert_int_equal(gate_shut(f->g, &f->e), 0);
+	assert_false(connects(f->b->client, f->n->host, DB_PORT, 300));
+	gate_free(f->g);
+	f->g = new_gate(f, "hactl-n1", 0); /* and off again */
+	assert_false(gate_is_open(f->g, now_us()));
+	assert_true(connects(f->b->client, f->n->host, DB_PORT, LAB_BOUND_MS));
+	close(db);
+}
+
+/* A gate of one family has nothing of the other, nor of ports. */
+static void makes_only_what_is_wished(void **state)
+{
+	struct fix *f = *state;
+	bool six = f->n->family == AF_INET6;
+	struct gate_spec one = { .vip = &spec[six], .n_vips = 1 };
+	know_mac(f);
+	gate_free(f->g);
+	lab_enter(f->b->host);
+	f->g = gate_new(f->b->loop, "hactl-n1", &one, 0, on_broken, f, &f->e);
+	assert_non_null(f->g);
+	auto_free char *made = lab_output(f->b->host, "nft list ruleset");
+	assert_true((strstr(made, "ipv6_addr") != NULL) == six);
+	assert_true((strstr(made, "ipv4_addr") != NULL) == !six);
+	assert_null(strstr(made, "ports"));
+	assert_false(packet_passes(f, f->b->client, f->n->vip));
+	open_long(f);
+	assert_true(packet_passes(f, f->b->client, f->n->vip));
+	lab_sh(f->b->host, "nft flush ruleset");
+	assert_true(lab_until(f->b, is_broken, f));
+	open_long(f);
+	assert_int_equal(gate_shut(f->g, &f->e), 0);
+	assert_false(neighbour_answers(f));
+}
+
 /* --- other hands ------------------------------------------------------------------------------------------------------------- */
 
 static void notices_other_hands(void **state)
@@ -638,6 +801,7 @@ static void notices_other_hands(void **state)
 		{ "add table inet hactl-n1 { flags dormant; }" },
 		{ "add table inet other; add chain inet other c; delete table inet other", true },
 		{ "add table inet hactl-n2; delete table inet hactl-n2", true },
+		{ "add table ip nat; add chain ip nat DOCKER; flush table ip nat; delete table ip nat", true },
 	};
 	struct fix *f = *state;
 	know_mac(f);
@@ -786,6 +950,7 @@ static void two_gates_coexist(void **state)
 int main(void)
 {
 #define ONCE(fn) cmocka_unit_test_setup_teardown(fn, setup4, teardown)
+#define SIX(fn)	 cmocka_unit_test_setup_teardown(fn, setup6, teardown)
 #define CASE(fn)                                                                                                       \
 	{ #fn " (IPv4)", fn, setup4, teardown, NULL },                                                                 \
 	{                                                                                                              \
@@ -798,6 +963,7 @@ int main(void)
 		CASE(shut_without_the_address),
 		CASE(connects_only_when_open),
 		CASE(neighbours_answered_only_when_open),
+		SIX(proxy_does_not_answer_when_shut),
 		CASE(standby_forwards_its_containers),
 		CASE(open_too_late),
 		ONCE(renews_to_the_last_moment_named),
@@ -808,6 +974,11 @@ int main(void)
 		ONCE(never_outlives_the_lease_behind_reloads),
 		ONCE(kernel_replaces_an_expired_element),
 		CASE(renewal_loses_no_packet),
+		CASE(own_ports_pass_only_when_open),
+		CASE(own_port_stream_ends_by_itself),
+		CASE(late_answer_of_own_port_does_not_leave),
+		CASE(takes_over_for_another_wish),
+		CASE(makes_only_what_is_wished),
 		CASE(notices_other_hands),
 		CASE(remakes_unheard),
 		CASE(takes_over_as_it_is),
