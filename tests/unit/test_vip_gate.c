@@ -1,6 +1,9 @@
-/* test_vip_gate.c - the kernel's gate with real traffic between namespaces: a client, a host with the address, a container behind it. */
+/* test_vip_gate.c - the kernel's gate with real traffic between namespaces: a client, a host with the addresses, a container behind it.
+ *
+ * The gate stands in front of one address of each family; every test runs with the traffic of IPv4 and again with that of IPv6. */
 #include "tests/unit/vip_lab.h"
 #include "vip/arp.h"
+#include "vip/nd.h"
 #include "vip/gate_rules.h"
 
 #include <setjmp.h>
@@ -14,6 +17,7 @@ enum { PORT = 21306, INNER_PORT = 21307, LONG = 60, /* seconds: does not end wit
 
 struct fix {
 	struct lab *b;
+	const struct lab_net *n;
 	struct gate *g;
 	struct err e;
 	int broken; /* callbacks */
@@ -29,22 +33,39 @@ static bool is_broken(void *arg)
 	return ((struct fix *)arg)->broken > 0;
 }
 
-static const struct vip_spec spec = { VIP, AF_INET, 32, "eth0" };
+static const struct vip_spec spec[] = { { VIP, AF_INET, 32, "eth0" }, { "fd77::100", AF_INET6, 128, "eth0" } };
+static const struct gate_spec gated = { .vip = spec, .n_vips = 2 };
 
 static struct gate *new_gate(struct fix *f, const char *name, us_t until)
 {
 	lab_enter(f->b->host);
-	return gate_new(f->b->loop, name, &spec, 1, until, on_broken, f, &f->e);
+	return gate_new(f->b->loop, name, &gated, until, on_broken, f, &f->e);
 }
 
-static int setup(void **state)
+static void hold(struct fix *f, const char *verb)
+{
+	lab_sh(f->b->host, "ip addr %s %s/%d dev eth0", verb, f->n->vip, f->n->len);
+}
+
+static int setup(void **state, const struct lab_net *n)
 {
 	struct fix *f = xcalloc(1, sizeof(*f));
 	f->b = lab_new();
-	lab_sh(f->b->host, "ip addr add " VIP "/32 dev eth0");
+	f->n = n;
+	hold(f, "add");
 	f->g = new_gate(f, "hactl-n1", 0);
 	*state = f;
 	return f->g ? 0 : -1;
+}
+
+static int setup4(void **state)
+{
+	return setup(state, &lab_v4);
+}
+
+static int setup6(void **state)
+{
+	return setup(state, &lab_v6);
 }
 
 static int teardown(void **state)
@@ -82,11 +103,11 @@ static void open_long(struct fix *f)
 static bool packet_passes(struct fix *f, int ns, const char *ip)
 {
 	int to = lab_bind(f->b->host, SOCK_DGRAM, ip, PORT),
-	    mark = lab_bind(f->b->host, SOCK_DGRAM, "10.77.0.1", MARK_PORT);
-	struct sockaddr_in a = lab_addr(ip, PORT), m = lab_addr("10.77.0.1", MARK_PORT);
+	    mark = lab_bind(f->b->host, SOCK_DGRAM, f->n->host, MARK_PORT);
+	struct sockaddr_storage a = lab_addr(ip, PORT), m = lab_addr(f->n->host, MARK_PORT);
 	char c;
 	lab_enter(ns);
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int fd = socket(f->n->family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	sendto(fd, "x", 1, 0, (struct sockaddr *)&a, sizeof(a));
 	sendto(fd, "m", 1, 0, (struct sockaddr *)&m, sizeof(m));
 	bool marked = lab_ready(mark, POLLIN, LAB_BOUND_MS);
@@ -102,8 +123,10 @@ static bool packet_passes(struct fix *f, int ns, const char *ip)
 static void know_mac(struct fix *f)
 {
 	lab_sh(f->b->host, "ip link set eth0 address 02:77:00:00:00:01");
-	lab_sh(f->b->client, "ip neigh replace " VIP " lladdr 02:77:00:00:00:01 dev eth0 nud permanent && "
-			     "ip neigh replace 10.77.0.1 lladdr 02:77:00:00:00:01 dev eth0 nud permanent");
+	lab_sh(f->b->client,
+		"for a in %s %s %s; do ip neigh replace $a lladdr 02:77:00:00:00:01 dev eth0 nud permanent || exit 1; "
+		"done",
+		f->n->vip, f->n->vip2, f->n->host);
 }
 
 /* An established connection from the client to ip:port; the server's end is accepted at listener. */
@@ -176,16 +199,30 @@ static void refuses_names(void **state)
 	}
 }
 
-static void refuses_addresses(void **state)
+static void refuses_specs(void **state)
 {
-	static const struct vip_spec bad[] = { { "fd00::1", AF_INET6, 128, "eth0" }, { "10.77.0", AF_INET, 32, "eth0" },
-		{ VIP, AF_INET, 32, "" } };
-	struct vip_spec twice[] = { spec, spec };
+	static const struct vip_spec bad[] = { { "10.77.0.100", AF_INET6, 128, "eth0" },
+		{ "fd77::100", AF_INET, 32, "eth0" }, { "10.77.0", AF_INET, 32, "eth0" }, { "", AF_INET6, 128, "eth0" },
+		{ VIP, AF_UNIX, 32, "eth0" }, { VIP, AF_INET, 32, "" } };
+	static const struct vip_spec twice[] = { { "fd77::100", AF_INET6, 128, "eth0" },
+		{ "fd77:0::100", AF_INET6, 64, "eth1" } };
+	static const uint16_t no_port[] = { 3306, 0 };
+	static const char not_a_peer[][64] = { "10.77.0.2", "n2.example.com" };
+	const struct gate_spec wrong[] = {
+		{ .vip = twice, .n_vips = 2 },
+		{ .vip = spec, .n_vips = 0 },
+		{ .vip = spec, .n_vips = 1000 },
+		{ .vip = spec, .n_vips = 2, .port = no_port, .n_ports = 2 },
+		{ .vip = spec, .n_vips = 2, .port = no_port, .n_ports = 1000 },
+		{ .vip = spec, .n_vips = 2, .port = no_port, .n_ports = 1, .peer = not_a_peer, .n_peers = 2 },
+	};
 	struct fix *f = *state;
-	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-		assert_null(gate_new(f->b->loop, "bad", &bad[i], 1, 0, NULL, NULL, &f->e));
-	assert_null(gate_new(f->b->loop, "bad", twice, 2, 0, NULL, NULL, &f->e));
-	assert_null(gate_new(f->b->loop, "bad", twice, 0, 0, NULL, NULL, &f->e));
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		struct gate_spec one = { .vip = &bad[i], .n_vips = 1 };
+		assert_null(gate_new(f->b->loop, "bad", &one, 0, NULL, NULL, &f->e));
+	}
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+		assert_null(gate_new(f->b->loop, "bad", &wrong[i], 0, NULL, NULL, &f->e));
 	assert_int_not_equal(lab_try(f->b->host, "nft list tables | grep -q bad"), 0);
 }
 
@@ -196,17 +233,17 @@ static void packets_pass_only_when_open(void **state)
 	struct fix *f = *state;
 	know_mac(f);
 	assert_false(gate_is_open(f->g, now_us()));
-	assert_false(packet_passes(f, f->b->client, VIP));
-	assert_false(packet_passes(f, f->b->host, VIP));      /* its own clients, over lo */
-	assert_false(packet_passes(f, f->b->container, VIP)); /* and those that come by another interface */
+	assert_false(packet_passes(f, f->b->client, f->n->vip));
+	assert_false(packet_passes(f, f->b->host, f->n->vip));	    /* its own clients, over lo */
+	assert_false(packet_passes(f, f->b->container, f->n->vip)); /* and those that come by another interface */
 	open_long(f);
-	assert_true(packet_passes(f, f->b->container, VIP));
-	assert_true(packet_passes(f, f->b->client, VIP));
-	assert_true(packet_passes(f, f->b->host, VIP));
+	assert_true(packet_passes(f, f->b->container, f->n->vip));
+	assert_true(packet_passes(f, f->b->client, f->n->vip));
+	assert_true(packet_passes(f, f->b->host, f->n->vip));
 	assert_int_equal(gate_shut(f->g, &f->e), 0);
 	assert_false(gate_is_open(f->g, now_us()));
-	assert_false(packet_passes(f, f->b->client, VIP));
-	assert_false(packet_passes(f, f->b->host, VIP));
+	assert_false(packet_passes(f, f->b->client, f->n->vip));
+	assert_false(packet_passes(f, f->b->host, f->n->vip));
 	assert_int_equal(gate_shut(f->g, &f->e), 0);
 	assert_int_equal(f->broken, 0);
 }
@@ -216,14 +253,15 @@ static void shut_without_the_address(void **state)
 {
 	struct fix *f = *state;
 	know_mac(f);
+	hold(f, "del");
 	lab_sh(f->b->host,
-		"ip addr del " VIP "/32 dev eth0 && nft 'table ip t { chain c { type nat hook prerouting priority -100;"
-		" ip daddr " VIP " dnat to 10.77.0.1; }; }'");
-	int fd = lab_bind(f->b->host, SOCK_DGRAM, "10.77.0.1", PORT);
-	assert_false(packet_passes(f, f->b->client, VIP));
+		"nft 'table %s t { chain c { type nat hook prerouting priority -100; %s daddr %s dnat to %s; }; }'",
+		f->n->nft, f->n->nft, f->n->vip, f->n->host);
+	int fd = lab_bind(f->b->host, SOCK_DGRAM, f->n->host, PORT);
+	assert_false(packet_passes(f, f->b->client, f->n->vip));
 	assert_false(lab_ready(fd, POLLIN, 0));
 	open_long(f);
-	packet_passes(f, f->b->client, VIP);
+	packet_passes(f, f->b->client, f->n->vip);
 	assert_true(lab_ready(fd, POLLIN, LAB_BOUND_MS)); /* so the DNAT rule does work */
 	close(fd);
 }
@@ -231,64 +269,82 @@ static void shut_without_the_address(void **state)
 static void connects_only_when_open(void **state)
 {
 	struct fix *f = *state;
-	int listener = lab_bind(f->b->host, SOCK_STREAM, "0.0.0.0", PORT);
-	int fd = lab_dial(f->b->client, VIP, PORT);
+	int listener = lab_bind(f->b->host, SOCK_STREAM, f->n->any, PORT);
+	int fd = lab_dial(f->b->client, f->n->vip, PORT);
 	assert_false(lab_connected(fd, 300));
 	close(fd);
 	open_long(f);
-	hang_up(establish(f, listener, VIP, PORT));
+	hang_up(establish(f, listener, f->n->vip, PORT));
 	close(listener);
 }
 
-/* ARP for the address is answered only when open. The host's own address is asked for after it and answers always. */
-static bool arp_answers(struct fix *f)
+/* ARP or ND for the address is answered only when open. The host's own address is asked for after it and answers always. */
+static bool neighbour_answers(struct fix *f)
 {
-	uint32_t both[] = { inet_addr(VIP), inet_addr("10.77.0.1") };
 	static const uint8_t mac[MAC_LEN] = { 0x02, 0x77, 0, 0, 0, 0x02 };
+	bool six = f->n->family == AF_INET6;
 	auto_free char *index = lab_output(f->b->client, "ip -o link show dev eth0 | cut -d: -f1");
-	struct arp_claim c = { 0 };
+	struct ip both[2];
+	struct claim c = { 0 };
 	bool answered = false;
+	assert_true(ip_parse(f->n->family, f->n->vip, &both[0]) && ip_parse(f->n->family, f->n->host, &both[1]));
 	lab_sh(f->b->client, "ip link set eth0 address 02:77:00:00:00:02");
 	lab_enter(f->b->client);
-	int hear = arp_listen_socket(both, 2, &f->e), say = arp_send_socket(&f->e);
+	int hear = (six ? nd_listen_socket : arp_listen_socket)(both, 2, &f->e), say = frame_send_socket(&f->e);
 	assert_true(hear >= 0 && say >= 0);
-	arp_probe(say, atoi(index), mac, both[0]);
-	arp_probe(say, atoi(index), mac, both[1]);
-	while (c.address != both[1]) {
+	for (size_t i = 0; i < 2; i++)
+		(six ? nd_probe : arp_probe)(say, atoi(index), mac, &both[i]);
+	while (!ip_equal(&c.address, &both[1])) {
 		assert_true(lab_ready(hear, POLLIN, LAB_BOUND_MS));
-		while (c.address != both[1] && arp_next_claim(hear, &c))
-			answered |= c.address == both[0];
+		while (!ip_equal(&c.address, &both[1]) && (six ? nd_next_claim : arp_next_claim)(hear, &c))
+			answered |= ip_equal(&c.address, &both[0]);
 	}
 	close(hear);
 	close(say);
 	return answered;
 }
 
-static void arp_answers_only_when_open(void **state)
+static void neighbours_answered_only_when_open(void **state)
 {
 	struct fix *f = *state;
-	assert_false(arp_answers(f));
+	assert_false(neighbour_answers(f));
 	open_long(f);
-	assert_true(arp_answers(f));
+	assert_true(neighbour_answers(f));
 	assert_int_equal(gate_shut(f->g, &f->e), 0);
-	assert_false(arp_answers(f));
+	assert_false(neighbour_answers(f));
+}
+
+/* Somebody's proxy entry for the address answers in this host's own name: the advertisement's target counts, not its source. */
+static void proxy_does_not_answer_when_shut(void **state)
+{
+	struct fix *f = *state;
+	hold(f, "del");
+	lab_sh(f->b->host,
+		"echo 1 >/proc/sys/net/ipv6/conf/eth0/proxy_ndp && echo 0 >/proc/sys/net/ipv6/neigh/eth0/proxy_delay "
+		"&& "
+		"ip -6 neigh add proxy %s dev eth0",
+		f->n->vip);
+	assert_false(neighbour_answers(f));
+	open_long(f);
+	assert_true(neighbour_answers(f));
 }
 
 /* A standby whose containers are clients of the pair: they reach the primary through this host while its own gate is shut. */
 static void standby_forwards_its_containers(void **state)
 {
 	struct fix *f = *state;
+	hold(f, "del");
 	lab_sh(f->b->host,
-		"ip addr del " VIP "/32 dev eth0 && nft 'table ip m { chain c { type nat hook postrouting priority 100;"
-		" oifname eth0 masquerade; }; }'");
-	lab_sh(f->b->client, "ip addr add " VIP "/32 dev eth0"); /* the client plays the primary */
-	int listener = lab_bind(f->b->client, SOCK_STREAM, VIP, PORT);
-	struct stream s = { .client = lab_dial(f->b->container, VIP, PORT) };
+		"nft 'table %s m { chain c { type nat hook postrouting priority 100; oifname eth0 masquerade; }; }'",
+		f->n->nft);
+	lab_sh(f->b->client, "ip addr add %s/%d dev eth0", f->n->vip, f->n->len); /* the client plays the primary */
+	int listener = lab_bind(f->b->client, SOCK_STREAM, f->n->vip, PORT);
+	struct stream s = { .client = lab_dial(f->b->container, f->n->vip, PORT) };
 	assert_true(lab_connected(s.client, LAB_BOUND_MS));
 	assert_true(lab_ready(listener, POLLIN, LAB_BOUND_MS));
 	s.server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	assert_true(lab_byte(s.client, s.server, LAB_BOUND_MS) && lab_byte(s.server, s.client, LAB_BOUND_MS));
-	int own = lab_dial(f->b->host, VIP, PORT); /* and so do the standby's own programs */
+	int own = lab_dial(f->b->host, f->n->vip, PORT); /* and so do the standby's own programs */
 	assert_true(lab_connected(own, LAB_BOUND_MS));
 	close(own);
 	hang_up(s);
@@ -305,9 +361,9 @@ static void open_too_late(void **state)
 	assert_int_equal(gate_open(f->g, now_us() - 1, &f->e), -1);
 	assert_non_null(strstr(f->e.text, "over"));
 	assert_false(gate_is_open(f->g, now_us()));
-	assert_false(packet_passes(f, f->b->client, VIP));
+	assert_false(packet_passes(f, f->b->client, f->n->vip));
 	assert_int_equal(gate_open(f->g, now_us() + 1, &f->e), -1);
-	assert_false(packet_passes(f, f->b->client, VIP));
+	assert_false(packet_passes(f, f->b->client, f->n->vip));
 }
 
 /* The last call counts, be it earlier or later. */
@@ -318,7 +374,7 @@ static void renews_to_the_last_moment_named(void **state)
 	struct gate_shape s;
 	lab_enter(f->b->host);
 	assert_int_equal(nft_link_open(&l, &f->e), 0);
-	assert_int_equal(shape_make(&s, "hactl-n1", &spec, 1, &f->e), 0);
+	assert_int_equal(shape_make(&s, "hactl-n1", &gated, &f->e), 0);
 	assert_int_equal(rules_alive_ms(&l, &s), 0);
 	for (int i = 0; i < 200; i++) {
 		int secs = i % 2 ? 20 : 40;
@@ -332,13 +388,14 @@ static void renews_to_the_last_moment_named(void **state)
 static void stream_ends_by_itself(void **state)
 {
 	struct fix *f = *state;
-	int listener = lab_bind(f->b->host, SOCK_STREAM, "0.0.0.0", PORT);
+	int listener = lab_bind(f->b->host, SOCK_STREAM, f->n->any, PORT);
 	open_long(f);
-	struct stream s = establish(f, listener, VIP, PORT);
+	struct stream s = establish(f, listener, f->n->vip, PORT);
 	us_t until = now_us() + 400 * US_PER_MS;
 	assert_int_equal(gate_open(f->g, until, &f->e), 0);
 	us_t last = last_answer(s);
 	print_message("last answer %.1f ms before the lease's end\n", (double)(until - last) / 1000);
+	assert_true(last < until);
 	assert_false(gate_is_open(f->g, now_us()));
 	revives(f, s);
 	hang_up(s);
@@ -349,49 +406,54 @@ static void stream_ends_by_itself(void **state)
 static void dnat_stream_ends_by_itself(void **state)
 {
 	static const struct {
+		int family;
 		const char *nat, *listens;
 		bool in_container;
 	} way[] = {
-		{ "dnat to 172.30.0.2:21307", "172.30.0.2", true },
-		{ "redirect to :21307", "0.0.0.0", false },
-		{ "dnat to 127.0.0.1:21307", "127.0.0.1", false },
+		{ AF_INET, "dnat to 172.30.0.2:21307", "172.30.0.2", true },
+		{ AF_INET, "redirect to :21307", "0.0.0.0", false },
+		{ AF_INET, "dnat to 127.0.0.1:21307", "127.0.0.1", false },
+		{ AF_INET6, "dnat to [fd72::2]:21307", "fd72::2", true },
+		{ AF_INET6, "redirect to :21307", "::", false },
 	};
 	struct fix *f = *state;
 	lab_sh(f->b->host, "echo 1 > /proc/sys/net/ipv4/conf/eth0/route_localnet");
 	for (size_t i = 0; i < ARRAY_LEN(way); i++) {
+		if (way[i].family != f->n->family)
+			continue;
 		int ns = way[i].in_container ? f->b->container : f->b->host;
 		int listener = lab_bind(ns, SOCK_STREAM, way[i].listens, INNER_PORT);
 		lab_sh(f->b->host,
-			"nft 'table ip t { chain c { type nat hook prerouting priority -100; ip daddr " VIP
+			"nft 'table %s t { chain c { type nat hook prerouting priority -100; %s daddr %s"
 			" tcp dport 21306 %s; }; }'",
-			way[i].nat);
+			f->n->nft, f->n->nft, f->n->vip, way[i].nat);
 		open_long(f);
-		struct stream s = establish(f, listener, VIP, PORT), push = establish(f, listener, VIP, PORT);
+		struct stream s = establish(f, listener, f->n->vip, PORT),
+			      push = establish(f, listener, f->n->vip, PORT);
 		us_t until = now_us() + 200 * US_PER_MS;
 		assert_int_equal(gate_open(f->g, until, &f->e), 0);
 		us_t last = last_answer(s);
 		print_message(
 			"%s: last answer %.1f ms before the lease's end\n", way[i].nat, (double)(until - last) / 1000);
 		assert_false(lab_byte(push.server, push.client, 300)); /* what the server says by itself */
-		lab_sh(f->b->host,
-			"ip addr del " VIP "/32 dev eth0"); /* and with the address taken away, as a demotion does */
+		hold(f, "del"); /* and with the address taken away, as a demotion does */
 		assert_false(lab_byte(push.client, push.server, 300));
-		lab_sh(f->b->host, "ip addr add " VIP "/32 dev eth0");
+		hold(f, "add");
 		revives(f, s);
 		hang_up(s);
 		hang_up(push);
 		close(listener);
-		lab_sh(f->b->host, "nft delete table ip t");
+		lab_sh(f->b->host, "nft delete table %s t", f->n->nft);
 	}
 }
 
 static void shuts_after_sigkill(void **state)
 {
 	struct fix *f = *state;
-	int listener = lab_bind(f->b->host, SOCK_STREAM, "0.0.0.0", PORT), said[2];
+	int listener = lab_bind(f->b->host, SOCK_STREAM, f->n->any, PORT), said[2];
 	us_t until = 0;
 	open_long(f);
-	struct stream s = establish(f, listener, VIP, PORT);
+	struct stream s = establish(f, listener, f->n->vip, PORT);
 	assert_int_equal(pipe2(said, O_CLOEXEC), 0);
 	pid_t child = fork_bound();
 	if (child == 0) { /* renews for ever */
@@ -427,11 +489,8 @@ static int guard_then_alive(struct nft_link *l, const struct gate_shape *s, bool
 	struct batch b;
 	batch_start(&b, l);
 	if (with_guard)
-		put_elems(&b, NFT_MSG_DELSETELEM, NFPROTO_INET, s->table, SET_GUARD, s->address, 1, 0);
-	put_flush(&b, NFPROTO_INET, s->table, SET_ALIVE);
-	put_elems(&b, NFT_MSG_NEWSETELEM, NFPROTO_INET, s->table, SET_ALIVE, s->address, 1, 50000);
-	put_flush(&b, NFPROTO_ARP, s->table, SET_ALIVE);
-	put_elems(&b, NFT_MSG_NEWSETELEM, NFPROTO_ARP, s->table, SET_ALIVE, s->address, 1, 50000);
+		put_guard_spent(&b, s);
+	put_alive(&b, s, 50000);
 	return batch_commit(&b);
 }
 
@@ -439,8 +498,7 @@ static void set_guard(struct nft_link *l, const struct gate_shape *s, int64_t ms
 {
 	struct batch b;
 	batch_start(&b, l);
-	put_flush(&b, NFPROTO_INET, s->table, SET_GUARD);
-	put_elems(&b, NFT_MSG_NEWSETELEM, NFPROTO_INET, s->table, SET_GUARD, s->address, 1, ms);
+	put_guard(&b, s, ms);
 	assert_int_equal(batch_commit(&b), 0);
 }
 
@@ -452,7 +510,7 @@ static void kernel_refuses_a_late_renewal(void **state)
 	struct gate_shape s;
 	lab_enter(f->b->host);
 	assert_int_equal(nft_link_open(&l, &f->e), 0);
-	assert_int_equal(shape_make(&s, "hactl-n1", &spec, 1, &f->e), 0);
+	assert_int_equal(shape_make(&s, "hactl-n1", &gated, &f->e), 0);
 	for (int i = 0; i < 20; i++) {
 		set_guard(&l, &s, 5);
 		us_t over = now_us() + 10 * US_PER_MS; /* past its time, mostly not collected yet */
@@ -496,7 +554,7 @@ static void never_outlives_the_lease_behind_reloads(void **state)
 	struct gate_shape s;
 	lab_enter(f->b->host);
 	assert_int_equal(nft_link_open(&l, &f->e), 0);
-	assert_int_equal(shape_make(&s, "hactl-n1", &spec, 1, &f->e), 0);
+	assert_int_equal(shape_make(&s, "hactl-n1", &gated, &f->e), 0);
 	pid_t child[2] = { reload_for_ever(f, "reload0"), reload_for_ever(f, "reload1") };
 	int opened = 0, refused = 0;
 	us_t longest = 0;
@@ -530,7 +588,7 @@ static void kernel_replaces_an_expired_element(void **state)
 	know_mac(f);
 	lab_enter(f->b->host);
 	assert_int_equal(nft_link_open(&l, &f->e), 0);
-	assert_int_equal(shape_make(&s, "hactl-n1", &spec, 1, &f->e), 0);
+	assert_int_equal(shape_make(&s, "hactl-n1", &gated, &f->e), 0);
 	for (int i = 0; i < 20; i++) {
 		us_t end = now_us() + 40 * US_PER_MS;
 		while (gate_open(f->g, end, &f->e) < 0) /* a slow machine */
@@ -540,7 +598,7 @@ static void kernel_replaces_an_expired_element(void **state)
 		assert_int_equal(rules_alive_ms(&l, &s), 0);
 		assert_int_equal(guard_then_alive(&l, &s, false), 0);
 		assert_true(rules_alive_ms(&l, &s) > 1000);
-		assert_true(packet_passes(f, f->b->client, VIP));
+		assert_true(packet_passes(f, f->b->client, f->n->vip));
 	}
 	nft_link_close(&l);
 }
@@ -549,18 +607,18 @@ static void kernel_replaces_an_expired_element(void **state)
 static void renewal_loses_no_packet(void **state)
 {
 	struct fix *f = *state;
-	struct sockaddr_in to = lab_addr(VIP, PORT);
+	struct sockaddr_storage to = lab_addr(f->n->vip, PORT);
 	know_mac(f);
 	open_long(f);
-	int server = lab_bind(f->b->host, SOCK_DGRAM, VIP, PORT),
-	    client = lab_bind(f->b->client, SOCK_DGRAM, "10.77.0.2", 0);
+	int server = lab_bind(f->b->host, SOCK_DGRAM, f->n->vip, PORT),
+	    client = lab_bind(f->b->client, SOCK_DGRAM, f->n->client, 0);
 	pid_t child = fork_bound();
 	if (child == 0)
 		for (;;)
 			gate_open(f->g, seconds(LONG), NULL);
 	char c;
 	int lost = 0;
-	for (int i = 0; i < 20000; i++) {
+	for (int i = 0; i < 10000; i++) {
 		sendto(client, "x", 1, 0, (struct sockaddr *)&to, sizeof(to));
 		lost += !lab_ready(server, POLLIN, 1000);
 		recv(server, &c, 1, MSG_DONTWAIT);
@@ -570,6 +628,153 @@ static void renewal_loses_no_packet(void **state)
 	assert_int_equal(lost, 0);
 	close(server);
 	close(client);
+}
+
+/* --- the node's own database ports ------------------------------------------------------------------------------------------- */
+
+enum { DB_PORT = PORT, OTHER_PORT = 21308 };
+static const uint16_t ports[] = { DB_PORT, 21309 };
+static const char peers[][64] = { "10.77.0.3", "fd77::3" };
+static const struct gate_spec with_ports = {
+	.vip = spec, .n_vips = 2, .port = ports, .n_ports = 2, .peer = peers, .n_peers = 2
+};
+
+static void gate_the_ports(struct fix *f, us_t until)
+{
+	gate_free(f->g);
+	lab_enter(f->b->host);
+	f->g = gate_new(f->b->loop, "hactl-n1", &with_ports, until, on_broken, f, &f->e);
+	assert_non_null(f->g);
+}
+
+static bool connects(int ns, const char *ip, int port, int ms)
+{
+	int fd = lab_dial(ns, ip, port);
+	bool yes = lab_connected(fd, ms);
+	close(fd);
+	return yes;
+}
+
+/* From whom a connection to the node's own address stands while the gate is shut, and that everybody gets in when it is open. */
+static void asked_ports_are_gated(struct fix *f, const char *own, const char *peer)
+{
+	assert_true(connects(f->b->host, own, DB_PORT, LAB_BOUND_MS)); /* its own programs, by loopback */
+	lab_sh(f->b->client, "ip addr add %s/%d dev eth0 && ip route replace %s src %s dev eth0", peer, f->n->len, own,
+		peer);
+	assert_true(connects(f->b->client, own, DB_PORT, LAB_BOUND_MS));
+	lab_sh(f->b->client, "ip route del %s dev eth0 && ip addr del %s/%d dev eth0", own, peer, f->n->len);
+	assert_false(connects(f->b->client, own, DB_PORT, 300));
+	assert_false(connects(f->b->container, own, DB_PORT, 300));
+	assert_true(connects(f->b->client, own, OTHER_PORT, LAB_BOUND_MS));
+	open_long(f);
+	assert_true(connects(f->b->client, own, DB_PORT, LAB_BOUND_MS));
+	assert_true(connects(f->b->container, own, DB_PORT, LAB_BOUND_MS));
+	assert_int_equal(gate_shut(f->g, &f->e), 0);
+}
+
+static void own_ports_pass_only_when_open(void **state)
+{
+	struct fix *f = *state;
+	int db = lab_bind(f->b->host, SOCK_STREAM, f->n->any, DB_PORT),
+	    other = lab_bind(f->b->host, SOCK_STREAM, f->n->any, OTHER_PORT);
+	assert_true(connects(f->b->client, f->n->host, DB_PORT, LAB_BOUND_MS)); /* nobody asked for it yet */
+	gate_the_ports(f, 0);
+	asked_ports_are_gated(f, f->n->host, f->n->family == AF_INET ? peers[0] : peers[1]);
+	close(db);
+	close(other);
+}
+
+/* The lease ends under established connections to the own address, the server's own and a container's: neither end gets through. */
+static void own_port_stream_ends_by_itself(void **state)
+{
+	struct fix *f = *state;
+	bool six = f->n->family == AF_INET6;
+	gate_the_ports(f, 0);
+	for (int boxed = 0; boxed < 2; boxed++) {
+		int listener = boxed ? lab_bind(f->b->container, SOCK_STREAM, f->n->container, INNER_PORT)
+				     : lab_bind(f->b->host, SOCK_STREAM, f->n->any, DB_PORT);
+		if (boxed)
+			lab_sh(f->b->host,
+				"nft 'table %s t { chain c { type nat hook prerouting priority -100; %s daddr %s tcp "
+				"dport %d"
+				" dnat to %s%s%s:%d; }; }'",
+				f->n->nft, f->n->nft, f->n->host, DB_PORT, six ? "[" : "", f->n->container,
+				six ? "]" : "", INNER_PORT);
+		open_long(f);
+		struct stream s = establish(f, listener, f->n->host, DB_PORT),
+			      push = establish(f, listener, f->n->host, DB_PORT);
+		us_t until = now_us() + 200 * US_PER_MS;
+		assert_int_equal(gate_open(f->g, until, &f->e), 0);
+		us_t last = last_answer(s);
+		print_message("own port%s: last answer %.1f ms before the lease's end\n", boxed ? ", container" : "",
+			(double)(until - last) / 1000);
+		assert_true(last < until);
+		assert_false(lab_byte(push.server, push.client, 300));
+		revives(f, s);
+		hang_up(s);
+		hang_up(push);
+		close(listener);
+	}
+}
+
+/* A database that answers late: the question came in while the gate was open, the answer is ready when it is shut. */
+static void late_answer_of_own_port_does_not_leave(void **state)
+{
+	struct fix *f = *state;
+	gate_the_ports(f, 0);
+	int listener = lab_bind(f->b->host, SOCK_STREAM, f->n->any, DB_PORT);
+	open_long(f);
+	struct stream s = establish(f, listener, f->n->host, DB_PORT);
+	assert_int_equal(gate_shut(f->g, &f->e), 0);
+	assert_false(lab_byte(s.server, s.client, 300));
+	revives(f, s);
+	hang_up(s);
+	close(listener);
+}
+
+/* What is configured changes under a live gate (an upgrade, gate_databases switched on): the time that was left goes on. */
+static void takes_over_for_another_wish(void **state)
+{
+	struct fix *f = *state;
+	int db = lab_bind(f->b->host, SOCK_STREAM, f->n->any, DB_PORT);
+	know_mac(f);
+	open_long(f);
+	gate_the_ports(f, 0);
+	assert_true(gate_is_open(f->g, now_us()));
+	assert_true(packet_passes(f, f->b->client, f->n->vip));
+	assert_true(connects(f->b->client, f->n->host, DB_PORT, LAB_BOUND_MS));
+	assert_int_equal(gate_shut(f->g, &f->e), 0);
+	assert_false(connects(f->b->client, f->n->host, DB_PORT, 300));
+	gate_free(f->g);
+	f->g = new_gate(f, "hactl-n1", 0); /* and off again */
+	assert_false(gate_is_open(f->g, now_us()));
+	assert_true(connects(f->b->client, f->n->host, DB_PORT, LAB_BOUND_MS));
+	close(db);
+}
+
+/* A gate of one family has nothing of the other, nor of ports. */
+static void makes_only_what_is_wished(void **state)
+{
+	struct fix *f = *state;
+	bool six = f->n->family == AF_INET6;
+	struct gate_spec one = { .vip = &spec[six], .n_vips = 1 };
+	know_mac(f);
+	gate_free(f->g);
+	lab_enter(f->b->host);
+	f->g = gate_new(f->b->loop, "hactl-n1", &one, 0, on_broken, f, &f->e);
+	assert_non_null(f->g);
+	auto_free char *made = lab_output(f->b->host, "nft list ruleset");
+	assert_true((strstr(made, "ipv6_addr") != NULL) == six);
+	assert_true((strstr(made, "ipv4_addr") != NULL) == !six);
+	assert_null(strstr(made, "ports"));
+	assert_false(packet_passes(f, f->b->client, f->n->vip));
+	open_long(f);
+	assert_true(packet_passes(f, f->b->client, f->n->vip));
+	lab_sh(f->b->host, "nft flush ruleset");
+	assert_true(lab_until(f->b, is_broken, f));
+	open_long(f);
+	assert_int_equal(gate_shut(f->g, &f->e), 0);
+	assert_false(neighbour_answers(f));
 }
 
 /* --- other hands ------------------------------------------------------------------------------------------------------------- */
@@ -586,14 +791,17 @@ static void notices_other_hands(void **state)
 		{ "flush table inet hactl-n1" },
 		{ "flush chain arp hactl-n1 out" },
 		{ "flush set inet hactl-n1 alive" },
+		{ "flush set inet hactl-n1 alive6" },
 		{ "flush set arp hactl-n1 alive" },
 		{ "flush chain inet hactl-n1 in; delete chain inet hactl-n1 in" },
 		{ "insert rule inet hactl-n1 in accept" },
 		{ "add element inet hactl-n1 vips { 10.77.0.1 }" },
+		{ "delete element inet hactl-n1 vips6 { fd77::100 }" },
 		{ "delete element inet hactl-n1 ifs { eth0 }" },
 		{ "add table inet hactl-n1 { flags dormant; }" },
 		{ "add table inet other; add chain inet other c; delete table inet other", true },
 		{ "add table inet hactl-n2; delete table inet hactl-n2", true },
+		{ "add table ip nat; add chain ip nat DOCKER; flush table ip nat; delete table ip nat", true },
 	};
 	struct fix *f = *state;
 	know_mac(f);
@@ -612,10 +820,10 @@ static void notices_other_hands(void **state)
 		assert_int_equal(f->broken, 1);
 		assert_false(gate_is_open(f->g, now_us()));
 		open_long(f); /* re-makes what is gone */
-		assert_true(packet_passes(f, f->b->client, VIP));
+		assert_true(packet_passes(f, f->b->client, f->n->vip));
 		assert_int_equal(gate_shut(f->g, &f->e), 0);
-		assert_false(packet_passes(f, f->b->client, VIP));
-		assert_false(arp_answers(f));
+		assert_false(packet_passes(f, f->b->client, f->n->vip));
+		assert_false(neighbour_answers(f));
 		lab_settle(f->b);
 		assert_int_equal(f->broken, 1); /* our own repair is not somebody else's */
 	}
@@ -631,13 +839,13 @@ static void remakes_unheard(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(hand); i++) {
 		lab_sh(f->b->host, "nft '%s'", hand[i]);
 		assert_int_equal(gate_shut(f->g, &f->e), 0);
-		assert_false(packet_passes(f, f->b->client, VIP));
-		assert_false(arp_answers(f));
+		assert_false(packet_passes(f, f->b->client, f->n->vip));
+		assert_false(neighbour_answers(f));
 		lab_sh(f->b->host, "nft '%s'", hand[i]);
 		open_long(f);
-		assert_true(packet_passes(f, f->b->client, VIP));
+		assert_true(packet_passes(f, f->b->client, f->n->vip));
 		assert_int_equal(gate_shut(f->g, &f->e), 0);
-		assert_false(arp_answers(f));
+		assert_false(neighbour_answers(f));
 	}
 }
 
@@ -649,7 +857,7 @@ static void takes_over_as_it_is(void **state)
 	know_mac(f);
 	open_long(f);
 	gate_free(f->g);
-	assert_true(packet_passes(f, f->b->client, VIP)); /* leaves the rules */
+	assert_true(packet_passes(f, f->b->client, f->n->vip)); /* leaves the rules */
 	auto_free char *before = lab_output(f->b->host, "nft -a list ruleset | sed 's/expires [^ ]*//'");
 	f->g = new_gate(f, "hactl-n1", 0);
 	assert_non_null(f->g);
@@ -657,20 +865,20 @@ static void takes_over_as_it_is(void **state)
 	assert_false(gate_is_open(f->g, seconds(LONG)));
 	auto_free char *after = lab_output(f->b->host, "nft -a list ruleset | sed 's/expires [^ ]*//'");
 	assert_string_equal(before, after); /* handles and all */
-	assert_true(packet_passes(f, f->b->client, VIP));
+	assert_true(packet_passes(f, f->b->client, f->n->vip));
 	assert_int_equal(gate_shut(f->g, &f->e), 0);
 	gate_free(f->g);
 	f->g = new_gate(f, "hactl-n1", 0); /* nor does it open */
 	assert_non_null(f->g);
 	assert_false(gate_is_open(f->g, now_us()));
-	assert_false(packet_passes(f, f->b->client, VIP));
+	assert_false(packet_passes(f, f->b->client, f->n->vip));
 }
 
 /* Somebody spoilt the rules, or the configuration changed, while nobody was there to hear it: new rules, the same time left. */
 static void takes_over_what_is_spoilt(void **state)
 {
 	static const char *const hand[] = { "flush chain inet hactl-n1 in", "delete chain inet hactl-n1 leave",
-		"delete element inet hactl-n1 vips { " VIP " }" };
+		"delete element inet hactl-n1 vips { " VIP " }", "delete element inet hactl-n1 vips6 { fd77::100 }" };
 	struct fix *f = *state;
 	know_mac(f);
 	for (size_t i = 0; i < ARRAY_LEN(hand); i++) {
@@ -680,9 +888,9 @@ static void takes_over_what_is_spoilt(void **state)
 		f->g = new_gate(f, "hactl-n1", 0);
 		assert_non_null(f->g);
 		assert_true(gate_is_open(f->g, now_us()));
-		assert_true(packet_passes(f, f->b->client, VIP));
+		assert_true(packet_passes(f, f->b->client, f->n->vip));
 		assert_int_equal(gate_shut(f->g, &f->e), 0);
-		assert_false(packet_passes(f, f->b->client, VIP));
+		assert_false(packet_passes(f, f->b->client, f->n->vip));
 	}
 }
 
@@ -695,37 +903,38 @@ static void installs_open(void **state)
 	f->g = NULL;
 	lab_enter(f->b->host);
 	assert_int_equal(gate_remove("hactl-n1", &f->e), 0);
-	assert_true(packet_passes(f, f->b->client, VIP));
+	assert_true(packet_passes(f, f->b->client, f->n->vip));
 	f->g = new_gate(f, "hactl-n1", seconds(LONG));
 	assert_non_null(f->g);
 	assert_true(gate_is_open(f->g, now_us()));
-	assert_true(packet_passes(f, f->b->client, VIP));
+	assert_true(packet_passes(f, f->b->client, f->n->vip));
 	gate_free(f->g);
 	f->g = new_gate(f, "hactl-n1", seconds(10 * LONG));
 	assert_non_null(f->g);
 	assert_false(gate_is_open(f->g, seconds(2 * LONG)));
 	assert_int_equal(gate_shut(f->g, &f->e), 0);
-	assert_false(packet_passes(f, f->b->client, VIP));
+	assert_false(packet_passes(f, f->b->client, f->n->vip));
 }
 
 static void two_gates_coexist(void **state)
 {
-	struct vip_spec other = { "10.77.0.101", AF_INET, 32, "eth0" };
 	struct fix *f = *state;
+	struct vip_spec other = { .family = f->n->family, .prefix_len = f->n->len, .interface = "eth0" };
+	struct gate_spec one = { .vip = &other, .n_vips = 1 };
+	STR_COPY(other.address, f->n->vip2);
 	know_mac(f);
-	lab_sh(f->b->host, "ip addr add 10.77.0.101/32 dev eth0");
-	lab_sh(f->b->client, "ip neigh replace 10.77.0.101 lladdr 02:77:00:00:00:01 dev eth0 nud permanent");
+	lab_sh(f->b->host, "ip addr add %s/%d dev eth0", other.address, f->n->len);
 	lab_enter(f->b->host);
-	struct gate *g = gate_new(f->b->loop, "hactl-n2", &other, 1, 0, on_broken, f, &f->e);
+	struct gate *g = gate_new(f->b->loop, "hactl-n2", &one, 0, on_broken, f, &f->e);
 	assert_non_null(g);
-	assert_false(packet_passes(f, f->b->client, "10.77.0.101"));
+	assert_false(packet_passes(f, f->b->client, f->n->vip2));
 	open_long(f);
-	assert_true(packet_passes(f, f->b->client, VIP));
-	assert_false(packet_passes(f, f->b->client, "10.77.0.101"));
+	assert_true(packet_passes(f, f->b->client, f->n->vip));
+	assert_false(packet_passes(f, f->b->client, f->n->vip2));
 	assert_int_equal(gate_open(g, seconds(LONG), &f->e), 0);
 	assert_int_equal(gate_shut(f->g, &f->e), 0);
-	assert_false(packet_passes(f, f->b->client, VIP));
-	assert_true(packet_passes(f, f->b->client, "10.77.0.101"));
+	assert_false(packet_passes(f, f->b->client, f->n->vip));
+	assert_true(packet_passes(f, f->b->client, f->n->vip2));
 	gate_free(g);
 	lab_enter(f->b->host);
 	assert_int_equal(gate_remove("hactl-n2", &f->e), 0);
@@ -740,24 +949,36 @@ static void two_gates_coexist(void **state)
 
 int main(void)
 {
-#define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define ONCE(fn) cmocka_unit_test_setup_teardown(fn, setup4, teardown)
+#define SIX(fn)	 cmocka_unit_test_setup_teardown(fn, setup6, teardown)
+#define CASE(fn)                                                                                                       \
+	{ #fn " (IPv4)", fn, setup4, teardown, NULL },                                                                 \
+	{                                                                                                              \
+#fn " (IPv6)", fn, setup6, teardown, NULL                                                              \
+	}
 	static const struct CMUnitTest tests[] = {
-		CASE(refuses_names),
-		CASE(refuses_addresses),
+		ONCE(refuses_names),
+		ONCE(refuses_specs),
 		CASE(packets_pass_only_when_open),
 		CASE(shut_without_the_address),
 		CASE(connects_only_when_open),
-		CASE(arp_answers_only_when_open),
+		CASE(neighbours_answered_only_when_open),
+		SIX(proxy_does_not_answer_when_shut),
 		CASE(standby_forwards_its_containers),
 		CASE(open_too_late),
-		CASE(renews_to_the_last_moment_named),
+		ONCE(renews_to_the_last_moment_named),
 		CASE(stream_ends_by_itself),
 		CASE(dnat_stream_ends_by_itself),
 		CASE(shuts_after_sigkill),
-		CASE(kernel_refuses_a_late_renewal),
-		CASE(never_outlives_the_lease_behind_reloads),
-		CASE(kernel_replaces_an_expired_element),
+		ONCE(kernel_refuses_a_late_renewal),
+		ONCE(never_outlives_the_lease_behind_reloads),
+		ONCE(kernel_replaces_an_expired_element),
 		CASE(renewal_loses_no_packet),
+		CASE(own_ports_pass_only_when_open),
+		CASE(own_port_stream_ends_by_itself),
+		CASE(late_answer_of_own_port_does_not_leave),
+		CASE(takes_over_for_another_wish),
+		CASE(makes_only_what_is_wished),
 		CASE(notices_other_hands),
 		CASE(remakes_unheard),
 		CASE(takes_over_as_it_is),
