@@ -229,10 +229,6 @@ static void close_all(struct sup *s)
 /* What this version reads but does not do yet must not be believed to work. */
 static void warn_unfinished(struct sup *s)
 {
-	if (s->conf->authority == AUTHORITY_REFERENCE || s->conf->authority == AUTHORITY_FENCE)
-		warn(s, "authority: this version treats reference and fence as manual: it takes over only on the other "
-			"node's word or the "
-			"operator's");
 	if (s->conf->n_rules)
 		warn(s, "rules: this version reads them and does not evaluate them");
 	if (s->conf->gate_databases)
