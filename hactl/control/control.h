@@ -64,7 +64,7 @@ struct journal *journal_open(const char *dir, const char *node, struct err *e);
 void journal_close(struct journal *j);
 /* Never fails and never stops anything: a line that cannot be written is logged, and that it cannot be is said once. j may be NULL
  * (then only logged). Lines: {"at","mono_us","level","kind","text", ...fields}; at 8 MB the file becomes events.jsonl.1.
- * kind: "role", "change", "probe", "alert", "note", "hook", "keepalived". fields (stolen, may be NULL) are merged into the line. Also logged. */
+ * kind: "role", "change", "probe", "alert", "note", "hook", "fence", "keepalived". fields (stolen, may be NULL) are merged into the line. Also logged. */
 void journal_add(struct journal *j, enum log_level level, const char *kind, json_t *fields, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
 

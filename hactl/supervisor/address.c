@@ -74,6 +74,7 @@ static void on_conflict(void *arg, size_t i, const char *mac)
 	struct sup *s = arg;
 	us_t now = now_us();
 
+	witness_claimed(s, i, mac);
 	if (!serving(s) || (s->conflict_at && now - s->conflict_at < 10 * US_PER_SEC))
 		return;
 	s->conflict_at = now;

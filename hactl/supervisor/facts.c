@@ -187,6 +187,18 @@ static bool silent_life(const struct sup *s, const struct server *v, const struc
 	return f->life == DB_HUNG || (f->life == DB_UNREACHABLE && v->node == s->me);
 }
 
+/* Between two looks at a replica something came from its source: data, or a heartbeat of the stream. Redis tells silence in whole seconds
+ * only, but its offset moves with every ping of its master. */
+static bool stream_moved(enum db_kind kind, const struct db_facts *before, const struct db_facts *f)
+{
+	if (before->life != DB_UP || f->life != DB_UP || !before->replica || !f->replica)
+		return false;
+	if (kind == DB_REDIS)
+		return f->offset > before->offset;
+	return !str_eq(f->received, before->received) ||
+	       (f->silence != US_UNKNOWN && f->seen_at - f->silence > before->seen_at);
+}
+
 void facts_observed(void *arg, const struct db_facts *f)
 {
 	struct server *v = arg;
@@ -194,6 +206,9 @@ void facts_observed(void *arg, const struct db_facts *f)
 	enum db_kind kind = v == &s->server[v->node][DB_MYSQL] ? DB_MYSQL : DB_REDIS;
 	bool news;
 
+	if (stream_moved(kind, &v->looked, f))
+		v->moved_after = v->looked.seen_at;
+	v->looked = *f;
 	/* while an operation of ours runs, and for what was asked before it ended, only death is news */
 	if (f->life == DB_UP && v->ops > 0)
 		return;

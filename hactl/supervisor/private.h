@@ -30,6 +30,8 @@ struct server {
 	us_t stream_ok_at; /* when replication was last seen running with a known lag */
 	us_t stream_lag;   /* the lag it had then */
 	us_t hung_since;   /* 0: not hung */
+	struct db_facts looked; /* the newest look of all */
+	us_t moved_after;  /* the replication stream brought something later than this; 0 not seen */
 };
 
 /* A step of the core's under way. */
@@ -41,7 +43,9 @@ struct running {
 	us_t started, until, deadline;
 	struct server *server; /* for database steps */
 	struct db_call *call;
-	struct proc *proc;
+	struct proc *proc;   /* fence: the command under way */
+	struct timer *again; /* fence: asks once more */
+	bool off_done;	     /* fence: the command says it has switched the other off; not yet confirmed */
 	int stage;	      /* steps of several operations: which one runs */
 	char reach[GTID_MAX]; /* the position this step's OP_REACH waits for */
 };
@@ -121,6 +125,7 @@ struct sup {
 	us_t exposed_since; /* wall clock: since when nobody knows what a failover would lose; 0 known */
 
 	struct arbiter *arbiter;
+	struct witness *witness; /* NULL until the core has asked */
 	struct vips *vips;
 	struct gate *gate;
 	char gate_name[NAME_MAX_LEN + 8];
@@ -173,6 +178,13 @@ void steps_cancel(struct sup *s, uint32_t serial);
 /* witness.c - what the world around says, without an arbiter: reference addresses, signs of life of the other node. Answers by
  * pump_witness, never from within witness_ask. */
 void witness_ask(struct sup *s, const struct core_action *a);
+void witness_claimed(struct sup *s, size_t vip, const char *mac); /* somebody else answers for a virtual address */
+void witness_close(struct sup *s);
+
+/* fence.c - STEP_FENCE: the other node switched off by the operator's command, and confirmed */
+int fence_start(struct running *r, struct err *e);
+void fence_cancel(struct running *r);
+void steps_end(struct running *r, enum step_outcome outcome, const char *text); /* the step is answered */
 
 /* disk.c - what survives */
 json_t *text_json(

@@ -10,6 +10,10 @@
 
 #define OBSERVE_EVERY (1 * US_PER_SEC)
 
+/* A question to the world around may take this part of the lease: long against a round trip and a lost packet (it is asked three times),
+ * short enough that a primary that lost its peer for 0.3 lease is confirmed twice before its lease ends. */
+#define WITNESS_SHARE 5
+
 static void warn(struct sup *s, const char *sentence)
 {
 	log_warn("%s", sentence);
@@ -144,6 +148,9 @@ static void fill_core_conf(struct sup *s)
 		.lease = c->lease,
 		.interval = c->heartbeat_interval,
 		.arbiter_timeout = c->arbiter.timeout,
+		.witness_timeout = c->lease / WITNESS_SHARE,
+		.fence_timeout = c->fence.timeout,
+		.fence_delay = conf_preferred(c) == s->me ? 0 : c->fence.delay,
 		.has_mysql = me->mysql.present,
 		.has_redis = me->redis.present,
 		.has_vip = c->n_vips > 0,
@@ -207,6 +214,7 @@ static void close_all(struct sup *s)
 	health_close(s);
 	link_close(s);
 	address_close(s);
+	witness_close(s);
 	arbiter_free(s->arbiter);
 	timer_free(s->tick);
 	timer_free(s->observe);
@@ -221,10 +229,6 @@ static void close_all(struct sup *s)
 /* What this version reads but does not do yet must not be believed to work. */
 static void warn_unfinished(struct sup *s)
 {
-	if (s->conf->authority == AUTHORITY_REFERENCE || s->conf->authority == AUTHORITY_FENCE)
-		warn(s, "authority: this version treats reference and fence as manual: it takes over only on the other "
-			"node's word or the "
-			"operator's");
 	if (s->conf->n_rules)
 		warn(s, "rules: this version reads them and does not evaluate them");
 	if (s->conf->gate_databases && (s->conf->enforce != ENFORCE_NFT || !s->conf->n_vips))
