@@ -106,6 +106,13 @@ int gtid_contains(bool mariadb, const char *of, const char *have);
 /* Transactions in `of` that `have` lacks; -1 unknown. */
 int64_t gtid_missing(bool mariadb, const char *of, const char *have);
 
+/* For `hactl doctor`: everything about a server that its judgment needs, read and never changed. MySQL: the helper's routines "examine"
+ * (as hactl's account), "examine_admin" (as the server's administrator), "examine_self" (any account); see sql_doctor.c. Redis:
+ * redis_examine, whose fn is called exactly once, from the loop: doc (JSON text, valid during the call), or NULL with life and text:
+ * {"info": {}, "config": {}, "denied": [{"command", "error"}], "sentinel": count, "trouble": {}}. See redis_doctor.c. */
+typedef void redis_examined_fn(void *arg, const char *doc, enum db_life life, const char *text);
+int redis_examine(struct loop *l, const struct sql_target *t, us_t timeout, redis_examined_fn *fn, void *arg, struct err *e);
+
 extern const struct sql_routine replication_sql_routines[]; /* ends with a NULL name; for sqlproc_main */
 
 #endif

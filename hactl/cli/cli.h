@@ -26,7 +26,7 @@ struct cli_command {
 };
 
 cli_fn cli_check, cli_status, cli_switchover, cli_switchback, cli_failover, cli_pause, cli_resume, cli_events, cli_probe,
-	cli_keygen, cli_vip, cli_is, cli_notify, cli_rejoin, cli_later;
+	cli_keygen, cli_vip, cli_is, cli_notify, cli_rejoin, cli_doctor, cli_later;
 
 /* One option of a command's own; a row with NULL name ends a table. Exactly one of value and flag is set. An own letter hides
  * a common one of the same letter (events' -n N hides -n NODE after the command's name). */
