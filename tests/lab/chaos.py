@@ -1,6 +1,6 @@
 """Random faults on a real pair, by seed; what must hold is looked at after each.
 
-    chaos.py ROUNDS SEED        round i has the seed SEED + i and can be played alone: chaos.py 1 SEED+i
+    chaos.py ROUNDS SEED [MariaDB|MySQL]       round i has the seed SEED + i and can be played alone: chaos.py 1 SEED+i
 
 A round: one fault or two at once, each for a while, while clients write through the virtual IP and the witness looks; then
 everything is healed and the pair must be well again within a bound. It fails when two nodes answered for the address, or two
@@ -28,6 +28,7 @@ from pair import BUILD, NODES, OTHER, SERVER_ID, now, wait_for
 WELL = 60         # seconds until the healed pair must be well
 QUARANTINED = 3   # seconds for which quarantine must last to be one
 FRESH = 20        # rounds on one pair: its tables grow
+DATABASES = {d.name: d for d in (flavour.MariaDB, flavour.MySQL)}
 NAME = {SERVER_ID[n]: n for n in NODES}
 HOLDER = {MAC[n]: n for n in NODES}
 
@@ -202,23 +203,14 @@ def gap(log, kind, since):
     return max((e - b for b, e in zip(times, times[1:])), default=0.0) * 1000
 
 
-class MariaDB(flavour.MariaDB):
-    """With a folder of its own for temporary tables: a server that starts removes every #sql file in its tmpdir, and one whose
-    open temporary table (any query of information_schema.PROCESSLIST has one) goes away under it dies of signal 11."""
-
-    def command(self, wire_dir, *args):
-        tmp = f"{self.here(wire_dir)}/tmp"
-        return ("sh", "-c", 'mkdir -p "$1" && shift && exec "$@"', "sh", tmp, *super().command(wire_dir, *args, f"--tmpdir={tmp}"))
-
-
 class Stage:
     """One pair with its clients."""
 
-    def __init__(self):
+    def __init__(self, database):
         self.stack = contextlib.ExitStack()
         self.acked, self.rounds, self.gone = {"mysql": set(), "redis": set()}, 0, set()
         try:
-            self.pair = lab.Pair(database=MariaDB)
+            self.pair = lab.Pair(database=database)
             self.stack.callback(self.pair.close)
             self.pair.supervise()
             self.sampler = self.stack.enter_context(self.pair.sampler())
@@ -375,7 +367,7 @@ def figures(name, values):
     return f"{name:34} n={len(v):3}  min {v[0]:6.0f}  median {v[len(v) // 2]:6.0f}  p90 {v[len(v) * 9 // 10]:6.0f}  max {v[-1]:6.0f} ms"
 
 
-def main(rounds, seed):
+def main(rounds, seed, database):
     stage, passed, failed, quarantined = None, 0, 0, 0
     gaps, redis = collections.defaultdict(list), collections.defaultdict(lambda: [0, 0])
     try:
@@ -383,7 +375,7 @@ def main(rounds, seed):
             faults, story = draw(number), []
             name = " + ".join(map(text, faults))
             try:
-                stage = stage or Stage()
+                stage = stage or Stage(database)
                 told = stage.play(faults, story)
             except (Failed, AssertionError, RuntimeError, OSError, subprocess.SubprocessError, lab.pymysql.Error,
                     lab.redis.RedisError) as e:
@@ -391,7 +383,7 @@ def main(rounds, seed):
                 print(f"seed {number}: {name} | FAILED: {e}", flush=True)
                 if stage:
                     to = stage.keep(number, [f"{number}: {name}", *story, f"FAILED: {e}"])
-                    print(f"    logs: {to}    replay: make chaos ROUNDS=1 SEED={number}", flush=True)
+                    print(f"    logs: {to}    replay: make chaos ROUNDS=1 SEED={number} DATABASE={database.name}", flush=True)
                     stage.close()
                     stage = None
                 continue
@@ -425,8 +417,8 @@ def main(rounds, seed):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    if len(sys.argv) not in (3, 4) or sys.argv[3:] not in ([], *([name] for name in DATABASES)):
         sys.exit(__doc__)
     if os.geteuid():
         sys.exit("the lab makes network namespaces: run it as root")
-    sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))
+    sys.exit(main(int(sys.argv[1]), int(sys.argv[2]), DATABASES[(sys.argv[3:] or ['MariaDB'])[0]]))

@@ -1,8 +1,10 @@
 # Faults by seed on a real pair, beside the tests that `make lab` runs. Included by the top Makefile; as root.
-#   make chaos ROUNDS=20 SEED=1     a failing round keeps its logs under BUILD/chaos-logs and says how to replay it
-ROUNDS ?= 20
-SEED   ?= 1
+#   make chaos ROUNDS=20 SEED=1 DATABASE=MariaDB    (or MySQL) a failing round keeps its logs under BUILD/chaos-logs and says how to
+#                                                   replay it; the closing lines are the distribution of the write gap by kind of fault
+ROUNDS   ?= 20
+SEED     ?= 1
+DATABASE ?= MariaDB
 
 .PHONY: chaos
 chaos: all
-	BUILD=$(abspath $(BUILD)) HACTL=$(abspath $(BUILD))/hactl /usr/bin/python3 tests/lab/chaos.py $(ROUNDS) $(SEED)
+	BUILD=$(abspath $(BUILD)) HACTL=$(abspath $(BUILD))/hactl /usr/bin/python3 tests/lab/chaos.py $(ROUNDS) $(SEED) $(DATABASE)

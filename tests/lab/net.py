@@ -102,9 +102,12 @@ class Machine:
         return what in self.procs and self.procs[what].poll() is None
 
     def signal(self, what, sig):
+        """Returns when it has had its effect."""
         self.procs[what].send_signal(sig)
         if sig == signal.SIGKILL:
             self.procs[what].wait()
+        if sig == signal.SIGSTOP:
+            janitor.wait_stopped(self.procs[what].pid)
 
     def end(self, what, bound=10):
         p = self.procs[what]
@@ -118,7 +121,10 @@ class Machine:
                 p.wait()
 
     def freeze(self):
-        janitor.signal_all(self.namespaces(), signal.SIGSTOP)
+        """Returns when nothing of it runs: what is forked while its parent is being stopped is found the second time."""
+        for _ in range(2):
+            for pid in janitor.signal_all(self.namespaces(), signal.SIGSTOP):
+                janitor.wait_stopped(pid)
 
     def thaw(self):
         janitor.signal_all(self.namespaces(), signal.SIGCONT)
