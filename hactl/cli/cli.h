@@ -53,6 +53,8 @@ const struct cli_command *cli_find(const struct cli_command *table, size_t n, co
 struct conf;
 /* Loads -c's file; every mistake goes to stderr as "file:line: sentence". NULL when there was one. */
 struct conf *cli_conf(const struct cli *c);
+/* What the configuration is safe against and what not, and its times: on stdout, for check and doctor. */
+void cli_say_safety(const struct conf *conf);
 /* `--timeout`: duration between 1ms and 1h; text NULL gives the default. -1 with a sentence. */
 int cli_timeout(const char *text, us_t otherwise, us_t *out, struct err *e);
 

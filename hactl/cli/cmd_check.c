@@ -24,7 +24,7 @@ struct conf *cli_conf(const struct cli *c)
 	return conf;
 }
 
-static void say_safety(const struct conf *conf)
+void cli_say_safety(const struct conf *conf)
 {
 	struct conf_safety lines[CONF_SAFETY_LINES];
 	size_t n = conf_safety(conf, core_promise_us(conf->lease), lines);
@@ -45,7 +45,7 @@ int cli_check(struct cli *c, int argc, char **argv)
 		return EXIT_REFUSED;
 	printf("%s: no mistakes: cluster %s, nodes %s and %s\n", c->conf, conf->cluster, conf->node[0].name,
 		conf->node[1].name);
-	say_safety(conf);
+	cli_say_safety(conf);
 	conf_free(conf);
 	return EXIT_DONE;
 }
