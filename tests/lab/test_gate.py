@@ -1,7 +1,6 @@
 """The kernel's gate in front of a real pair: addresses of both families, exact to the lease's end, made again whatever others do."""
 import signal
 import struct
-import time
 
 import pytest
 
@@ -9,7 +8,7 @@ import net
 import servers
 from conftest import figure
 from net import VIP
-from pair import OTHER, SERVER_ID, Recorder, holds, now, wait_for
+from pair import OTHER, Recorder, holds, now, wait_for
 
 VIP6, PORT, INNER = "fd77::100", 9900, 9900
 HOST6 = {"n1": "fd77::1", "n2": "fd77::2", "client": "fd77::50"}
@@ -144,12 +143,12 @@ HANDS = {
     "flushed": "nft flush ruleset",
     "nftables restarted": "printf '#!/usr/sbin/nft -f\\nflush ruleset\\ntable inet filter { chain input { type filter hook input priority 0; }; }\\n' "
                           "| nft -f -",
-    "packets' table deleted": "nft delete table inet {table}",
-    "ARP's table deleted": "nft delete table arp {table}",
-    "set flushed": "nft flush set inet {table} alive",
-    "IPv6's set flushed": "nft flush set inet {table} alive6",
-    "rules flushed": "nft flush table inet {table}",
-    "switched off": "nft add table inet {table} '{{ flags dormant; }}'",
+    "packets' table deleted": "nft delete table inet TABLE",
+    "ARP's table deleted": "nft delete table arp TABLE",
+    "set flushed": "nft flush set inet TABLE alive",
+    "IPv6's set flushed": "nft flush set inet TABLE alive6",
+    "rules flushed": "nft flush table inet TABLE",
+    "switched off": "nft add table inet TABLE '{ flags dormant; }'",
 }
 
 # what dockerd does when it starts and when a port is published, through iptables-nft
@@ -187,10 +186,8 @@ def test_made_again_whatever_others_do(dual, request):
                 if node == "n2" and "set flushed" in what:
                     continue  # it is empty there
                 told = len(pair.events(node))
-                at = now()
-                pair[node].call("sh", "-c", hand.format(table=f"hactl_{node}"))
+                pair[node].call("sh", "-c", hand.replace("TABLE", f"hactl_{node}"))
                 wait_for(lambda: gate_rules(pair, node) == whole[node] and alive(pair, node) == open_sets, 10, f"{what} on {node}: made again")
-                figure(f"{request.node.name:44} {what} on {node}: whole again within {1000 * (now() - at):.0f} ms")
                 if node == "n1":
                     wait_for(lambda: any("nftables rules" in str(e) for e in pair.events(node)[told:]), 10, f"{what}: said")
             for name in ("n1", "n2"):  # the published ports went with the rule set
@@ -223,3 +220,74 @@ def test_docker_rewrites_its_chains(dual):
         answered_by(pair, log, "n2")
         seen = log.stop()
     silent_in_time(seen, "n1", end, "test_docker_rewrites_its_chains")
+
+
+GATED = (('enforce = "nft";', 'enforce = "nft"; gate_databases = true;'),)
+
+
+def reaches(pair, machine, host, port):
+    """A connection from that machine stands within half a second."""
+    code = f"import socket; socket.create_connection(('{host}', {port}), timeout=0.5)"
+    try:
+        pair[machine].call("/usr/bin/python3", "-c", code)
+        return True
+    except RuntimeError as e:
+        assert "timed out" in str(e) or "refused" in str(e), e
+        return False
+
+
+@pytest.mark.parametrize("containers", [False, True], ids=["host", "container"])
+def test_databases_of_the_own_address_are_gated(make_pair, service, containers):
+    """The client reaches the primary's by its own address, and the standby's by none; the two nodes and their own programs reach both."""
+    pair = make_pair(change=GATED, containers=containers)
+    pair.supervise()  # replication and probes go through: both nodes are well
+    ports = (3306, 6379)
+    for port in ports:
+        assert reaches(pair, "client", net.ADDRESS["n1"], port) and not reaches(pair, "client", net.ADDRESS["n2"], port)
+        for node in ("n1", "n2"):
+            assert reaches(pair, node, net.ADDRESS["n2"], port), f"{node} reaches the standby's port {port}"
+    assert reaches(pair, "client", net.ADDRESS["n2"], 80), "only the databases' ports are gated"
+    with service(pair, host=net.ADDRESS["n1"]) as s:  # a writer that never heard of the virtual address
+        at = s.fault()
+        pair["n1"].signal("hactl", signal.SIGSTOP)
+        end = lease_end(pair, "n1")
+        pair.wait_primary("n2")
+        wait_for(lambda: not pair.writable("n1"), 10, "the guard froze it too")
+        last = max(a.at for a in s.writer.log().of("mysql"))
+        figure(f"writer on the own address, {'container' if containers else 'host':22} last acknowledged {1000 * (end - last):6.1f} ms before the lease's end")
+        assert at < end and last < end
+        assert not s.sampler.log().two_writable()
+        s.writer.stop()
+        s.sampler.stop()
+    for port in ports:
+        assert reaches(pair, "client", net.ADDRESS["n2"], port) and not reaches(pair, "client", net.ADDRESS["n1"], port)
+
+
+def test_one_of_several_addresses_cannot_be_added(make_pair):
+    """A switchover to a node whose interface takes no IPv6 is undone: both addresses here, none there, and it says which failed."""
+    pair = make_pair(change=(SIX_TOO,))
+    pair["n2"].call("sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/eth0/disable_ipv6")
+    pair.supervise()
+    assert pair.wait_ready() == "n1" and holding(pair, "n1")
+    pair["n1"].signal("hactl", signal.SIGKILL)
+    wait_for(lambda: any("cannot add fd77::100/128 to eth0" in str(e) for e in pair.events("n2")), 20, "n2 names the address that failed")
+    holds(lambda: VIP not in pair.addresses("n2"), 2, "the other one is not left on n2")
+    assert alive(pair, "n2") == [0, 0, 0]
+    pair["n2"].call("sh", "-c", "echo 0 >/proc/sys/net/ipv6/conf/eth0/disable_ipv6")
+
+
+@pytest.mark.parametrize("enforce", ["address", "none"])
+def test_what_enforce_costs(make_pair, enforce):
+    """Without nftables a stopped supervisor's address stays: until the kernel sweeps it, or for ever. The figure is the cost."""
+    pair = make_pair(change=(('enforce = "nft";', f'enforce = "{enforce}";'), SIX_TOO), guards=False)
+    pair.supervise()
+    assert pair.wait_ready() == "n1" and holding(pair, "n1")
+    assert "hactl" not in pair["n1"].call("nft", "list", "ruleset")
+    pair["n1"].signal("hactl", signal.SIGSTOP)
+    end = lease_end(pair, "n1")
+    pair.wait_primary("n2")
+    if enforce == "none":
+        holds(lambda: holding(pair, "n1"), max(end + 6 - now(), 0), "nothing takes the addresses off n1")
+        return
+    wait_for(lambda: VIP not in pair.addresses("n1") and VIP6 not in pair.addresses("n1"), 15, "both addresses are swept away")
+    figure(f"enforce = \"address\": swept away {1000 * (now() - end):.0f} ms after the lease's end")
