@@ -89,8 +89,10 @@ class Recorder:
 
 
 class Pair:
-    def __init__(self, lease="1s", arbiter_timeout="300ms", flap_window="0s", containers=False, database=flavour.MariaDB, guards=True):
-        """guards=False: nothing but its supervisor and the kernel's gate stands between a node and its clients."""
+    def __init__(self, lease="1s", arbiter_timeout="300ms", flap_window="0s", containers=False, database=flavour.MariaDB, guards=True,
+                 change=()):
+        """guards=False: nothing but its supervisor and the kernel's gate stands between a node and its clients.
+        change: (what, instead) in the configuration file, each once."""
         self.database = database(BUILD)
         data = flavour.template(self.database, BUILD)
         self.dir = tempfile.mkdtemp(prefix="hactl-lab-")
@@ -99,6 +101,7 @@ class Pair:
         self.containers, self.guards = containers, guards
         try:
             servers.write_shared(self.dir, lease=lease, arbiter_timeout=arbiter_timeout, flap_window=flap_window)
+            servers.change(f"{self.dir}/hactl.conf", change)
             servers.start(self["arbiter"], "etcd")
             for i, name in enumerate(NODES, 1):
                 servers.write_node(self[name], self.database, i, OTHER[name])

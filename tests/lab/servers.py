@@ -109,6 +109,15 @@ def write_shared(directory, **words):
     write(f"{directory}/hactl.conf", HACTL.format(dir=directory, vip=net.VIP, **words))
 
 
+def change(path, pairs):
+    with open(path) as f:
+        text = f.read()
+    for what, instead in pairs:
+        assert text.count(what) == 1, f"{what!r} stands {text.count(what)} times in {path}"
+        text = text.replace(what, instead)
+    write(path, text)
+
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 # name -> (command, runs in the container when there is one)

@@ -233,7 +233,7 @@ static void adds_marked_and_mortal(void **state)
 static void keeps_found_length(void **state)
 {
 	struct fix *f = *state;
-	lab_sh(f->b->host, "ip addr add %s/%d dev eth0", f->n->vip, f->n->len / 2);
+	lab_sh(f->b->host, "ip addr add %s/%d dev eth0 %s", f->n->vip, f->n->len / 2, is_six(f) ? "nodad" : "");
 	assert_int_equal(vips_add(f->v, &f->e), 0);
 	assert_true(host_holds(f, f->n->vip, f->n->len / 2));
 	assert_false(host_holds(f, f->n->vip, f->n->len));
