@@ -55,6 +55,7 @@ static void on_observe(void *arg, us_t now)
 	}
 	timer_at(s->observe, now + OBSERVE_EVERY);
 	deadline_check(s);
+	link_watch(s);
 	facts_update(s);
 }
 
