@@ -105,7 +105,9 @@ struct msg {
 	uint64_t echo_incarnation; /* newest incarnation and counter the sender accepted from the receiver; 0 none. */
 	uint64_t echo_counter;	   /*   proves freshness of a new incarnation and gives the round-trip time */
 	uint64_t nonce;		   /* RENEW, CLAIM: the request's number. PROMISE, VOTE: the request being answered */
-	uint64_t for_incarnation;  /* PROMISE, VOTE: the incarnation that asked. 0 otherwise */
+	uint64_t for_incarnation;  /* PROMISE, VOTE: the incarnation that asked. RENEW without a register: the receiver is in sync
+				      (record sync_term, sync_seq) as of its answer to the request of this number; 0 no such word.
+				      0 otherwise */
 	uint64_t boot;		   /* hash of the sender's kernel boot id */
 	int64_t db_start;	   /* opaque: changes whenever the sender's database server was restarted; 0 unknown */
 	uint64_t sync_term, sync_seq; /* in-sync record the sender has stored last as false (standby), or asks to be

@@ -86,6 +86,29 @@ bool takes_unasked(const struct core *c)
 	return !c->forced && !released_to_me(c) && (first || c->disk.owner == other_of(c));
 }
 
+bool may_bid(struct core *c)
+{
+	char why[SENTENCE_MAX];
+	bool again = without_vote(c) && c->disk.owner == me_of(c); /* its own term once more */
+	bool role_ok = c->role == ROLE_STANDBY || (c->role == ROLE_QUARANTINED && c->forced);
+
+	if (!role_ok || plan_busy(c) || c->disk_bad || c->stopping || !c->boot_over)
+		return false;
+	if (c->now < c->hold_off) { /* the operator's force waives gates on data, not the pause after a failure */
+		alarm_at(c, c->hold_off);
+		return false;
+	}
+	if (c->disk.paused && !c->forced && !released_to_me(c) && !took_nothing_since_release(c) && !again)
+		return false;
+	if (first_start(c) && !c->forced && !start_gate(c, why))
+		return false;
+	if (takes_unasked(c) && config_differs(c, why) && !core_broken.config_blind)
+		return false;
+	if (takes_unasked(c) && flap_held(c, why) && !core_broken.flap_blind)
+		return false;
+	return c->forced || bid_gate(c, why);
+}
+
 /* --- flapping ---------------------------------------------------------------------------------------------------------
  * Counted from the moment the node that took over serves; it says in every message how much of the window is left, and the
  * standby counts that span on its own clock. A switchover, a forced takeover and a resume end the window: a person looks. */
@@ -175,8 +198,24 @@ bool data_gate(const struct core *c, const struct reg_value *val, int64_t *bound
 		return !why[0];
 	}
 	*bound = c->facts.db_start;
-	if (!val)
-		say(why, "the arbiter does not answer, so nobody knows whether %s holds every acknowledged write",
-			my_name(c));
-	return val && record_for_me(c, val, why);
+	if (val)
+		return record_for_me(c, val, why);
+	if (without_vote(c))
+		return word_holds(c, why);
+	say(why, "%s, so nobody knows whether %s holds every acknowledged write",
+		arbiter_used(c) ? "the arbiter does not answer" : "the primary has not said so", my_name(c));
+	return false;
+}
+
+bool data_gate_alone(const struct core *c, int64_t *bound, char why[SENTENCE_MAX])
+{
+	bool mine = c->disk.owner == me_of(c);
+
+	why[0] = '\0';
+	if (!mine || c->forced || !c->conf.lossless)
+		return data_gate(c, NULL, bound, why);
+	*bound = c->disk.bound_db;
+	if (c->disk.alone != c->disk.term || !same_boot(c) || bond_broken(c))
+		say(why, "%s was primary and %s may have taken over since", my_name(c), peer_name(c));
+	return !why[0];
 }

@@ -270,6 +270,8 @@ static const char *kind_of_change(const struct core *c, enum role_event ev)
 
 static void begin_change(struct core *c, enum role_event ev, enum role next, const char *why)
 {
+	if (ev == RE_WON && c->changing && c->fence_term && c->fence_term == c->disk.term)
+		return; /* it began with the fencing */
 	if (next == ROLE_PROMOTING) {
 		bool first = ev == RE_WON && c->disk.term == 1;
 		bool fresh = ev == RE_WON && c->won_from != NOBODY;

@@ -3,8 +3,10 @@
 
 static void toggle_link(struct world *w)
 {
-	static const int pairs[][2] = { { 0, 1 }, { 1, 0 }, { 0, ARB }, { ARB, 0 }, { 1, ARB }, { ARB, 1 } };
-	const int *p = pairs[pick(w, ARRAY_LEN(pairs))];
+	static const int pairs[][2] = { { 0, 1 }, { 1, 0 }, { 0, ARB }, { ARB, 0 }, { 1, ARB }, { ARB, 1 },
+		{ 0, REF }, { REF, 0 }, { 1, REF }, { REF, 1 } };
+	bool ref = w->conf.mode == CORE_REFERENCE;
+	const int *p = pairs[pick(w, ARRAY_LEN(pairs) - (ref ? 0 : 4))];
 
 	w->link[p[0]][p[1]] = !w->link[p[0]][p[1]];
 	tell_world(w, "link %d->%d %s", p[0], p[1], w->link[p[0]][p[1]] ? "up" : "down");
@@ -20,10 +22,10 @@ static void all_links(struct world *w, bool up, int only)
 
 static void isolate(struct world *w)
 {
-	int who = (int)pick(w, PLACES);
+	int who = (int)pick(w, w->conf.mode == CORE_REFERENCE ? PLACES : REF);
 
 	all_links(w, false, who);
-	tell_world(w, "%s is cut off", who == ARB ? "the arbiter" : w->conf.name[who]);
+	tell_world(w, "%s is cut off", who == REF ? "the reference" : who == ARB ? "the arbiter" : w->conf.name[who]);
 }
 
 static void mend(struct world *w)
@@ -104,6 +106,8 @@ static void clumsy(struct world *w)
 	w->step_fail = fails[pick(w, ARRAY_LEN(fails))];
 	w->crash_p = often[pick(w, ARRAY_LEN(often))];
 	w->stall_p = often[pick(w, ARRAY_LEN(often))];
+	w->fence_fail = w->conf.mode == CORE_FENCE ? rnd(w) * rnd(w) : 0;
+	w->lies = w->conf.mode == CORE_REFERENCE ? rnd(w) * .2 : 0;
 	for (int i = 0; i < NODES; i++)
 		w->node[i].disk_bad = rnd(w) < .05;
 	tell_world(w, "steps fail %.0f %%, crashes %.3f, stalls %.3f, disks %s %s", w->step_fail * 100, w->crash_p,
@@ -203,7 +207,7 @@ void heal(struct world *w)
 {
 	mend(w);
 	w->tidy = true;
-	w->step_fail = w->crash_p = w->stall_p = 0;
+	w->step_fail = w->crash_p = w->stall_p = w->fence_fail = w->lies = 0;
 	for (int i = 0; i < NODES; i++) {
 		struct node *n = &w->node[i];
 

@@ -17,11 +17,76 @@ void fail(struct world *w, const char *fmt, ...)
 	dump(&w->node[1]);
 }
 
-/* Gates open by being set, and close by themselves: looking whenever one is set sees every overlap. */
+/* --- two at once -------------------------------------------------------------------------------------------------------- */
+
+/* Is it, or can it still be, primary? */
+static bool holds(struct node *n)
+{
+	return gate_open(n) || (n->power && n->running && authority_until(n->core) > local_now(n));
+}
+
+/* The one exception, in reference mode: the nodes are cut from each other and both reach the reference. It lasts as long as the
+ * primary of the older term holds it. */
+bool torn(struct world *w)
+{
+	if (w->torn && !holds(&w->node[w->torn_old]))
+		w->torn = false;
+	return w->torn;
+}
+
+/* Invariant 1. Gates open by being set, and close by themselves: looking whenever one is set sees every overlap. */
 void check_gates(struct world *w)
 {
-	if (gate_open(&w->node[0]) && gate_open(&w->node[1]))
+	if (gate_open(&w->node[0]) && gate_open(&w->node[1]) && !torn(w))
 		fail(w, "two open gates at %.6f s", (double)w->t / 1e6);
+}
+
+/* A term changes hands while the other still holds one: never, but in the exception above. Cut means that nothing the other has
+ * sent since it was last confirmed by a reference address has arrived here. */
+static void check_taken(struct node *n)
+{
+	struct world *w = n->w;
+	struct node *o = &w->node[1 - n->me];
+	bool cut = n->heard_sent < o->confirmed;
+
+	if (!holds(o) || torn(w))
+		return;
+	if (w->conf.mode == CORE_REFERENCE && cut && n->confirmed && !n->forced) {
+		w->torn = true;
+		w->torn_old = o->me;
+		tell(n, "both are primary now: cut from each other, both reach the reference");
+	} else {
+		fail(w, "%s becomes primary while %s still is", w->conf.name[n->me], w->conf.name[o->me]);
+	}
+}
+
+/* Invariant 2: every promotion names its ground: a lease (the register's, the other's promise or vote, a reference address and no
+ * veto), fencing, a word, the operator. What was fed to the core and what is on the disks say so, not the core's own rule. */
+static bool has_ground(struct node *n)
+{
+	const struct fed *f = &n->fed;
+	enum core_mode mode = n->w->conf.mode;
+	bool word = n->w->node[1 - n->me].disk.released >= n->disk.other_term && n->disk.other_term;
+
+	if (f->kind == EV_MSG && (f->msg == MSG_PROMISE || f->msg == MSG_VOTE))
+		return true;
+	if (mode == CORE_ARBITER)
+		return f->kind == EV_REGISTER;
+	if (mode == CORE_REFERENCE)
+		return f->kind == EV_WITNESS && f->reached && (!f->veto || n->forced);
+	if (mode == CORE_FENCE)
+		return f->fenced || n->forced || word || (n->boot == n->disk.held_boot && n->disk.held == n->disk.term);
+	return n->forced || n->core->facts.address_held; /* as it was shown to it */
+}
+
+static void check_promoted(struct node *n, const struct core_action *a)
+{
+	if (a->to != ROLE_PROMOTING || a->from == ROLE_PRIMARY || a->from == ROLE_PROMOTING)
+		return;
+	if (!has_ground(n))
+		fail(n->w, "%s becomes primary of term %llu without a ground", n->w->conf.name[n->me],
+			(unsigned long long)n->disk.term);
+	check_taken(n);
 }
 
 /* A promotion opened its gate: every acknowledged row must be there. */
@@ -106,8 +171,10 @@ static void check_gate(struct node *n, const struct core_action *a)
 {
 	const struct core_disk *d = &n->disk;
 
-	if (n->role == ROLE_STARTING && !(a->until == 0 && n->core->reg.sync.in_sync && n->core->facts.mysql_writable &&
-						!n->core->facts.semi_on))
+	bool maybe = n->w->conf.mode == CORE_ARBITER ? n->core->reg.sync.in_sync : d->alone != d->term;
+	bool bare = n->core->facts.mysql_writable && !n->core->facts.semi_on;
+
+	if (n->role == ROLE_STARTING && !(a->until == 0 && maybe && bare))
 		fail(n->w, "%s touches the gate before it is confirmed", n->w->conf.name[n->me]);
 	if (a->until > local_now(n) && (d->owner != n->me || d->voted != n->me || d->released >= d->term))
 		fail(n->w, "%s keeps its gate open without holding the term on its disk", n->w->conf.name[n->me]);
@@ -168,8 +235,10 @@ void check_action(struct node *n, const struct core_action *a)
 		check_gate(n, a);
 	else if (a->kind == ACT_REG_CAS)
 		check_cas(n, a);
-	else if (a->kind == ACT_ROLE)
+	else if (a->kind == ACT_ROLE) {
 		check_gives_up(n, a);
+		check_promoted(n, a);
+	}
 }
 
 /* --- after healing ------------------------------------------------------------------------------------------------------ */

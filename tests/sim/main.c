@@ -202,6 +202,10 @@ static const struct {
 	{ "sync_off_first", offsetof(struct core_rules, sync_off_first) },
 	{ "config_blind", offsetof(struct core_rules, config_blind) },
 	{ "flap_blind", offsetof(struct core_rules, flap_blind) },
+	{ "veto_blind", offsetof(struct core_rules, veto_blind) },
+	{ "witness_late", offsetof(struct core_rules, witness_late) },
+	{ "fence_hope", offsetof(struct core_rules, fence_hope) },
+	{ "word_for_ever", offsetof(struct core_rules, word_for_ever) },
 };
 
 /* True when the checks noticed. */

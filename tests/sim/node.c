@@ -20,8 +20,20 @@ static void set_wake(struct node *n)
 	at(n->w, in > 0 ? (us_t)in + 1 : 1, W_WAKE, n->me, n->wake_gen, n->start, NULL);
 }
 
+static bool fenced(const struct node *n, const struct core_event *ev)
+{
+	return ev->kind == EV_STEP && ev->step.outcome == STEP_OK && n->feeding == STEP_FENCE;
+}
+
 void node_feed(struct node *n, const struct core_event *ev)
 {
+	n->fed = (struct fed){ .kind = ev->kind, .fenced = fenced(n, ev) };
+	if (ev->kind == EV_MSG)
+		n->fed.msg = ev->msg->kind;
+	if (ev->kind == EV_WITNESS) {
+		n->fed.reached = ev->witness.reached;
+		n->fed.veto = ev->witness.veto && n->core->ask.kind == WITNESS_CLEAR;
+	}
 	core_handle(n->core, ev, local_now(n), &n->out);
 	n->out_at = 0;
 	perform(n);
@@ -72,6 +84,8 @@ static us_t usual_time(struct world *w, enum step_kind k)
 	case STEP_MYSQL_DEMOTE:
 	case STEP_MYSQL_FOLLOW:
 		return (us_t)rnd_in(w, 2e3, rnd(w) < .9 ? 60e3 : 1500e3);
+	case STEP_FENCE: /* the command confirms; some devices are slow */
+		return (us_t)rnd_in(w, 2e4, rnd(w) < .7 ? 3e5 : 3e6);
 	default:
 		return (us_t)rnd_in(w, 300, 20e3);
 	}
@@ -93,8 +107,12 @@ static void do_step(struct node *n, const struct core_action *a)
 		.deadline = w->t + a->timeout_us,
 		.mark = -1,
 		.outcome = STEP_OK };
-	if (r < w->step_fail)
+	if (r < (a->step == STEP_FENCE ? w->fence_fail : w->step_fail))
 		d->outcome = rnd(w) < .5 ? STEP_FAILED : STEP_UNKNOWN;
+	if (a->step == STEP_FENCE && in > a->timeout_us) { /* ended by its deadline; what it had asked for may still happen */
+		d->outcome = STEP_UNKNOWN;
+		in = a->timeout_us;
+	}
 	at(w, in, W_EFFECT, n->me, a->serial, n->start, NULL);
 }
 
@@ -160,6 +178,7 @@ static void perform_one(struct node *n, const struct core_action *a)
 		ask(n, a, a->kind == ACT_REG_CAS);
 		break;
 	case ACT_WITNESS:
+		ask_witness(n, a);
 		break;
 	case ACT_GATE:
 		do_gate(n, a);
@@ -350,7 +369,9 @@ static void on_result(struct world *w, struct event *e)
 		n->stage |= d->step == STEP_ADDRESS_ADD ? ADDRESSED : d->step == STEP_REDIS_PROMOTE ? R_PROMOTED : 0;
 		n->stage |= d->step == STEP_REDIS_VERIFY ? R_VERIFIED : 0;
 	}
+	n->feeding = (int)d->step;
 	node_feed(n, &ev);
+	n->feeding = NOBODY;
 }
 
 static void on_continue(struct world *w, struct event *e)

@@ -15,7 +15,7 @@
 
 #include <stdlib.h>
 
-enum { ARB = 2, PLACES = 3, MAX_ROWS = 8192, MAX_STEPS_OUT = 24, MAX_LISTS = 2 };
+enum { ARB = 2, REF = 3, PLACES = 4, MAX_ROWS = 8192, MAX_STEPS_OUT = 24, MAX_LISTS = 2 };
 
 struct world;
 struct node;
@@ -27,6 +27,7 @@ enum what {
 	W_PACKET,    /* p = struct packet */
 	W_ASK,	     /* p = struct question: arrives at the arbiter */
 	W_ANSWER,    /* p = struct question: arrives back at the node */
+	W_WITNESS,   /* a = id, b = start: what the world around says; WITNESS_… bits above the id */
 	W_GIVE_UP,   /* a = attempt id: the shell's own deadline */
 	W_EFFECT,    /* a = serial, b = incarnation count: a step touches the world */
 	W_RESULT,    /* the same: its outcome reaches the core */
@@ -59,6 +60,7 @@ struct event {
 struct packet {
 	struct msg m;
 	uint64_t start; /* sender's count of starts */
+	us_t sent;
 	uint64_t echo;	/* start of the receiver that the sender had heard of */
 	struct packet *next;
 };
@@ -88,6 +90,15 @@ struct server {
 };
 
 /* --- a node ------------------------------------------------------------------------------------------------------------------ */
+
+/* What was fed to a core last: on what ground it may have become primary by it. */
+struct fed {
+	enum core_event_kind kind;
+	enum msg_kind msg;
+	bool reached, veto, fenced;
+};
+
+enum { SAW_REACHED = 1, SAW_VETO = 2 }; /* W_WITNESS: bits 32 and 33 of a */
 
 struct doing {
 	uint32_t serial; /* 0: free */
@@ -136,8 +147,17 @@ struct node {
 	bool forced; /* the operator's force is under way or won the present term */
 	bool stop_asked;
 	bool observing;
-	uint64_t max_term;
-	us_t last_gate_set;
+	struct fed fed;
+	int feeding; /* step whose outcome is being fed */
+	/* true times; without a third vote */
+	us_t heard_sent; /* when the newest packet of the other that was fed had been sent */
+	struct {
+		uint32_t id;
+		enum witness_kind kind;
+		us_t at;
+	} asked[4];	/* newest questions to the world around */
+	us_t confirmed; /* when the newest of them that was answered well had been put */
+	us_t fence_began;
 };
 
 /* --- the world ------------------------------------------------------------------------------------------------------------------ */
@@ -153,7 +173,9 @@ struct world {
 	struct node node[NODES];
 	uint64_t file[NODES]; /* digest of each node's configuration file; read at the start only */
 	bool link[PLACES][PLACES];
-	double loss, step_fail, crash_p, stall_p, disk_p;
+	double loss, step_fail, crash_p, stall_p, fence_fail, lies;
+	bool torn; /* reference mode: both are primary, cut from each other, and both reach the reference */
+	int torn_old;
 	bool tidy; /* healed */
 	bool calm; /* no faults at all yet */
 	bool arb_up;
@@ -195,6 +217,8 @@ void on_packet(struct world *w, struct event *e);
 void ask(struct node *n, const struct core_action *a, bool cas);
 void on_ask(struct world *w, struct event *e);
 void on_answer(struct world *w, struct event *e);
+void ask_witness(struct node *n, const struct core_action *a);
+void on_witness_answer(struct world *w, struct event *e);
 bool linked(const struct world *w);
 void tell(struct node *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void tell_world(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -229,6 +253,7 @@ void fail(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2
 void check_gates(struct world *w);
 void check_action(struct node *n, const struct core_action *a);
 void check_opened(struct node *n);
+bool torn(struct world *w);
 bool is_well(struct world *w);
 void dump(struct node *n);
 
