@@ -130,6 +130,7 @@ struct sup {
 	us_t exposed_since; /* wall clock: since when nobody knows what a failover would lose; 0 known */
 
 	struct arbiter *arbiter;
+	uint64_t arbiter_cluster; /* as stored; 0 not yet */
 	struct witness *witness; /* NULL until the core has asked */
 	struct vips *vips;
 	struct gate *gate;
@@ -196,6 +197,8 @@ json_t *text_json(
 	const char *text); /* a string for JSON whatever its bytes: a sentence may have been cut inside a character */
 int disk_open(struct sup *s, const char *dir, struct core_disk *out, struct err *e); /* takes the lock */
 int disk_store(struct sup *s, const struct core_disk *d, struct err *e);
+uint64_t disk_cluster(const struct sup *s); /* the etcd that this node has known; 0 none yet */
+int disk_cluster_store(const struct sup *s, uint64_t id, struct err *e);
 
 /* link.c - heartbeats */
 int link_open(struct sup *s, struct err *e);
