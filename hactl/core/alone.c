@@ -1,8 +1,8 @@
 /* alone.c - without a third vote (reference, fence): on what ground a node may take a term by its own decision, and since when.
  *
  * Silence gives a right only over the other's term: whoever was primary itself, or has given its term away, waits for the other's
- * word or a person, because the other may have served since. The one exception is in data_gate_alone: this host has not been off,
- * and the other cannot have been in sync. What silence is worth differs: with a reference address it takes an answer and no
+ * word or a person, because the other may have served since. The exceptions: this host has not been off since it was primary, and
+ * the other would have switched it off (fence), or cannot have been in sync (reference). What silence is worth differs: with a reference address it takes an answer and no
  * veto (witness.c), with fencing the confirmation that the other is off. A released word needs neither.
  */
 #include "hactl/core/inside.h"
@@ -17,9 +17,12 @@ bool same_boot(const struct core *c)
 	return c->facts.known && c->disk.held_boot && c->disk.held_boot == c->facts.boot;
 }
 
-bool owner_allows(const struct core *c)
+/* Its own term once more, on a reference address's word: nobody can have taken it over that this host would not know of. */
+bool own_still(const struct core *c)
 {
-	return c->disk.owner == other_of(c) || (c->disk.owner == me_of(c) && c->conf.mode == CORE_REFERENCE);
+	bool untaken = !c->conf.lossless || c->disk.alone == c->disk.term;
+
+	return c->conf.mode == CORE_REFERENCE && untaken && same_boot(c) && resume_candidate(c);
 }
 
 /* Two nodes that lost each other must not switch each other off: one of them waits longer. */
@@ -43,6 +46,13 @@ enum ground alone_ground(struct core *c, us_t *since)
 	char why[SENTENCE_MAX];
 	enum ground g = GROUND_NONE;
 
+	if (!c->holding && !c->forced && own_still(c)) {
+		*since = silence_over(c);
+		if (c->now >= *since)
+			return GROUND_OWN;
+		alarm_at(c, *since);
+		return GROUND_NONE;
+	}
 	if (c->holding || !may_bid(c))
 		return GROUND_NONE;
 	if (c->forced) {
@@ -53,11 +63,11 @@ enum ground alone_ground(struct core *c, us_t *since)
 	} else if (released_to_me(c)) {
 		g = GROUND_WORD;
 		*since = c->peer_seen + c->silence;
-	} else if (owner_allows(c)) {
+	} else if (c->disk.owner == other_of(c)) {
 		g = GROUND_SILENCE;
 		*since = silence_over(c);
 	}
-	if (g == GROUND_NONE || !data_gate_alone(c, &c->bid_db_start, why))
+	if (g == GROUND_NONE || !data_gate(c, NULL, &c->bid_db_start, why))
 		return GROUND_NONE;
 	if (c->now >= *since)
 		return g;
@@ -65,11 +75,13 @@ enum ground alone_ground(struct core *c, us_t *since)
 	return GROUND_NONE;
 }
 
+/* Above whatever the other may hold: it goes on at most one above a term that this node has named (on_higher). */
 uint64_t term_to_take(const struct core *c)
 {
 	uint64_t theirs = c->peer_known ? c->peer.term : 0;
+	uint64_t known = c->disk.term > theirs ? c->disk.term : theirs;
 
-	return (c->disk.term > theirs ? c->disk.term : theirs) + 1;
+	return known ? known + 2 : 1;
 }
 
 /* --- fencing ------------------------------------------------------------------------------------------------------------ */
@@ -127,12 +139,12 @@ void fence_concluded(struct core *c, bool ok, const char *text)
 	c->fence_tries = 0;
 	c->fence_text[0] = '\0';
 	say(why, "%s is off, confirmed by the fence command", peer_name(c));
-	if (bid && may_bid(c) && data_gate_alone(c, &c->bid_db_start, why) && store_bid(c, c->disk.term)) {
+	if (bid && may_bid(c) && data_gate(c, NULL, &c->bid_db_start, why) && store_bid(c, c->disk.term)) {
 		say(why, "%s is off, confirmed by the fence command", peer_name(c));
 		take(c, why);
 		return;
 	}
-	if (!bid_gate(c, why) || !data_gate_alone(c, &c->bid_db_start, why))
+	if (!bid_gate(c, why) || !data_gate(c, NULL, &c->bid_db_start, why))
 		note(c, 3, "%s is off, but %s does not take over: %.180s", peer_name(c), my_name(c), why);
 }
 

@@ -239,7 +239,7 @@ static void run_forced(struct core *c)
 		return;
 	}
 	c->bid_db_start = 0;
-	if (!store_bid(c, (c->disk.term > c->peer.term ? c->disk.term : c->peer.term) + 1))
+	if (!store_bid(c, term_to_take(c)))
 		return;
 	take_term(c, c->now, false);
 	c->lease_peer = -1; /* nobody promised anything */

@@ -89,7 +89,6 @@ bool takes_unasked(const struct core *c)
 bool may_bid(struct core *c)
 {
 	char why[SENTENCE_MAX];
-	bool again = without_vote(c) && c->disk.owner == me_of(c); /* its own term once more */
 	bool role_ok = c->role == ROLE_STANDBY || (c->role == ROLE_QUARANTINED && c->forced);
 
 	if (!role_ok || plan_busy(c) || c->disk_bad || c->stopping || !c->boot_over)
@@ -98,7 +97,7 @@ bool may_bid(struct core *c)
 		alarm_at(c, c->hold_off);
 		return false;
 	}
-	if (c->disk.paused && !c->forced && !released_to_me(c) && !took_nothing_since_release(c) && !again)
+	if (c->disk.paused && !c->forced && !released_to_me(c) && !took_nothing_since_release(c))
 		return false;
 	if (first_start(c) && !c->forced && !start_gate(c, why))
 		return false;
@@ -205,17 +204,4 @@ bool data_gate(const struct core *c, const struct reg_value *val, int64_t *bound
 	say(why, "%s, so nobody knows whether %s holds every acknowledged write",
 		arbiter_used(c) ? "the arbiter does not answer" : "the primary has not said so", my_name(c));
 	return false;
-}
-
-bool data_gate_alone(const struct core *c, int64_t *bound, char why[SENTENCE_MAX])
-{
-	bool mine = c->disk.owner == me_of(c);
-
-	why[0] = '\0';
-	if (!mine || c->forced || !c->conf.lossless)
-		return data_gate(c, NULL, bound, why);
-	*bound = c->disk.bound_db;
-	if (c->disk.alone != c->disk.term || !same_boot(c) || bond_broken(c))
-		say(why, "%s was primary and %s may have taken over since", my_name(c), peer_name(c));
-	return !why[0];
 }

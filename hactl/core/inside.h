@@ -119,6 +119,7 @@ enum { PAST_TRIES = 4, NONCES = 64 };
 /* On what ground a node takes a term by its own decision. */
 enum ground {
 	GROUND_NONE,
+	GROUND_OWN,    /* nobody can have taken over from it */
 	GROUND_WORD,   /* the other has released its term and does not answer any more */
 	GROUND_FORCE,  /* the operator's */
 	GROUND_SILENCE /* the other was primary and has not been heard for a promise time */
@@ -403,8 +404,6 @@ void check_flap(struct core *c);
 bool bid_gate(const struct core *c, char why[SENTENCE_MAX]);
 /* The same with pause, role, waiting after the start and the gates against surprises. */
 bool may_bid(struct core *c);
-/* Is the data here complete when neither the register nor the other's vote is asked? */
-bool data_gate_alone(const struct core *c, int64_t *bound, char why[SENTENCE_MAX]);
 
 /* register.c */
 void run_register(struct core *c);
@@ -416,7 +415,7 @@ bool arbiter_used(const struct core *c);
 /* alone.c */
 bool without_vote(const struct core *c); /* CORE_REFERENCE, CORE_FENCE: nobody's vote but the two nodes' */
 bool same_boot(const struct core *c);	 /* this host has not been off since it won or resumed its term */
-bool owner_allows(const struct core *c);
+bool own_still(const struct core *c);
 us_t silence_over(const struct core *c);
 enum ground alone_ground(struct core *c, us_t *since);
 uint64_t term_to_take(const struct core *c);

@@ -166,14 +166,9 @@ static void block_peer(const struct core *c, us_t now, struct sentences *s)
 /* Silence gives no right over a term that was this node's own: released, or held until it restarted. */
 static bool needs_person(const struct core *c)
 {
-	char why[SENTENCE_MAX];
-	int64_t bound;
-
 	if (c->disk.owner == other_of(c) || !c->disk.term || c->holding)
 		return false;
-	if (c->conf.mode == CORE_REFERENCE && c->disk.owner == me_of(c))
-		return !data_gate_alone(c, &bound, why);
-	return c->disk.owner == NOBODY || !(c->conf.mode == CORE_FENCE && same_boot(c));
+	return !own_still(c) && !(c->conf.mode == CORE_FENCE && same_boot(c) && resume_candidate(c));
 }
 
 /* Reference and fence: what the world around, and the fence command, said last. */
@@ -182,7 +177,7 @@ static void block_me_alone(const struct core *c, struct sentences *s)
 	char why[SENTENCE_MAX];
 	int64_t bound;
 
-	if (c->disk.owner == other_of(c) && !data_gate_alone(c, &bound, why))
+	if (c->disk.owner == other_of(c) && !data_gate(c, NULL, &bound, why))
 		add(s, "%s", why);
 	if (c->ref_heard && c->ref_down)
 		add(s, "no reference address answers %s: repair its network, or the reference addresses", my_name(c));

@@ -10,7 +10,7 @@
 
 static void ask(struct core *c, enum ground ground)
 {
-	enum witness_kind kind = ground == GROUND_SILENCE ? WITNESS_CLEAR : WITNESS_REACH;
+	enum witness_kind kind = ground == GROUND_SILENCE || ground == GROUND_OWN ? WITNESS_CLEAR : WITNESS_REACH;
 	struct core_action *a = act(c, ACT_WITNESS);
 
 	c->ask = (struct asked){ ++c->last_id, kind, ground, c->disk.term, c->now };
@@ -34,8 +34,17 @@ static void take(struct core *c, const struct asked *q, us_t from)
 	us_t since = US_NEVER;
 	enum ground g = alone_ground(c, &since);
 
-	if (g == GROUND_NONE || g != q->ground || since > q->at || c->now >= from + c->conf.lease ||
-		!store_bid(c, term_to_take(c)))
+	if (g == GROUND_NONE || g != q->ground || since > q->at || c->now >= from + c->conf.lease)
+		return;
+	if (g == GROUND_OWN) {
+		resume_term(c);
+		c->acked = q->at;
+		c->lease_ref = from + c->conf.lease;
+		role_event(c, RE_RESUMED, "%s does not answer, a reference address does, and nothing shows %s in service",
+			peer_name(c), peer_name(c));
+		return;
+	}
+	if (!store_bid(c, term_to_take(c)))
 		return;
 	take_term(c, q->at, false);
 	if (!c->holding)
@@ -84,8 +93,9 @@ static void hold(struct core *c)
 		alarm_at(c, renew_at);
 		return;
 	}
+	c->next_beat = c->now; /* leaves first, so that a stall in between lengthens no lease beyond the promise */
+	beat(c);
 	ask(c, GROUND_NONE);
-	c->next_beat = c->now;
 }
 
 static void seek(struct core *c)
@@ -93,7 +103,7 @@ static void seek(struct core *c)
 	us_t since;
 	enum ground g = alone_ground(c, &since);
 
-	if (g != GROUND_SILENCE)
+	if (g != GROUND_SILENCE && g != GROUND_OWN)
 		c->veto[0] = '\0';
 	if (g == GROUND_NONE || c->ask.id)
 		return;

@@ -25,11 +25,13 @@ static bool holds(struct node *n)
 	return gate_open(n) || (n->power && n->running && authority_until(n->core) > local_now(n));
 }
 
-/* The one exception, in reference mode: the nodes are cut from each other and both reach the reference. It lasts as long as the
- * primary of the older term holds it. */
+/* The one exception, in reference mode: the nodes are cut from each other and both reach the reference. It lasts until the primary
+ * of the older term has heard of the newer one and has stopped; what either acknowledges meanwhile may be lost. */
 bool torn(struct world *w)
 {
-	if (w->torn && !holds(&w->node[w->torn_old]))
+	struct node *old = &w->node[w->torn_old];
+
+	if (w->torn && old->heard_sent > w->torn_since && !holds(old))
 		w->torn = false;
 	return w->torn;
 }
@@ -47,17 +49,19 @@ static void check_taken(struct node *n)
 {
 	struct world *w = n->w;
 	struct node *o = &w->node[1 - n->me];
-	bool cut = n->heard_sent < o->confirmed;
+	bool cut = n->heard_sent < o->confirmed && n->confirmed;
+	bool both = holds(o) && holds(n), was = torn(w);
 
-	if (!holds(o) || torn(w))
+	if (!both && !was)
 		return;
-	if (w->conf.mode == CORE_REFERENCE && cut && n->confirmed && !n->forced) {
-		w->torn = true;
-		w->torn_old = o->me;
-		tell(n, "both are primary now: cut from each other, both reach the reference");
-	} else {
+	if (!was && (w->conf.mode != CORE_REFERENCE || !cut || n->forced)) {
 		fail(w, "%s becomes primary while %s still is", w->conf.name[n->me], w->conf.name[o->me]);
+		return;
 	}
+	w->torn = true;
+	w->torn_since = w->t;
+	w->torn_old = n->disk.term > o->disk.term ? o->me : n->me;
+	tell(n, "both are primary now: cut from each other, both reach the reference");
 }
 
 /* Invariant 2: every promotion names its ground: a lease (the register's, the other's promise or vote, a reference address and no
@@ -116,10 +120,12 @@ void check_opened(struct node *n)
 	for (int i = 1; !w->conf.lossless && missing && i <= w->rows; i++)
 		if (w->acked[i] == 1 && !here[i])
 			w->acked[i] = 2;
-	if (n->disk.term < w->top_term)
+	/* a reference address knows no terms: without an in-sync record a node may not have heard of the last one */
+	if (n->disk.term < w->top_term && !torn(w) && !(w->conf.mode == CORE_REFERENCE && !w->conf.lossless))
 		fail(w, "%s opened its gate in term %llu after one had been open in term %llu", w->conf.name[n->me],
 			(unsigned long long)n->disk.term, (unsigned long long)w->top_term);
-	w->top_term = n->disk.term;
+	if (n->disk.term > w->top_term)
+		w->top_term = n->disk.term;
 	n->forced = false;
 	if (o->core->cmd.stage == STAGE_NONE || o->core->cmd.c.kind != CMD_FAILOVER)
 		o->forced = false;

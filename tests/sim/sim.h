@@ -176,6 +176,7 @@ struct world {
 	double loss, step_fail, crash_p, stall_p, fence_fail, lies;
 	bool torn; /* reference mode: both are primary, cut from each other, and both reach the reference */
 	int torn_old;
+	us_t torn_since;
 	bool tidy; /* healed */
 	bool calm; /* no faults at all yet */
 	bool arb_up;
