@@ -118,6 +118,8 @@ struct msg {
 	char gtid[GTID_MAX];	      /* executed position of the sender's database, as it prints it; "" unknown */
 	uint32_t section[MSG_SECTIONS]; /* digest of each enum conf_section; 0 unknown (a sender of wire version 1.0) */
 	uint64_t hold_us;	      /* primary: for so long another automatic failover is held; 0 it is not */
+	/* of the heartbeat path this copy travels on: the newest counter that came over it, and how long ago; 0, 0 none */
+	uint64_t path_echo, path_held_us;
 };
 
 /* --- what the arbiter keeps ------------------------------------------------------------------------------------ */

@@ -61,6 +61,7 @@ int cli_timeout(const char *text, us_t otherwise, us_t *out, struct err *e);
 /* --- configuration into what probes, vip and replication take: for the commands and for the supervisor -------------------- */
 
 #include "hactl/config/config.h"
+#include "hactl/core/core.h"
 #include "probes/probes.h"
 #include "replication/replication.h"
 #include "vip/vip.h"
@@ -74,6 +75,8 @@ int specs_probe_index(const struct conf *c, const struct probe_spec *s); /* its 
 /* node's server as the node seen_from reaches it: by its socket when it is its own and has one. What is not configured stays
  * zeroed but for kind. */
 void specs_db(const struct conf *c, int node, int seen_from, enum db_kind kind, struct db_target *out);
+/* What the core is told of the configuration. */
+void specs_core(const struct conf *c, int me, struct core_conf *out);
 /* The gate's table: "hactl_" and the node's name, anything but letters and digits as '_'. */
 void specs_gate_name(const struct conf *c, int node, char out[NAME_MAX_LEN + 8]);
 

@@ -1,8 +1,6 @@
 /* cmd_check.c - `hactl check` and `hactl keygen`: the configuration and the key, without a supervisor. */
 #include "hactl/cli/cli.h"
 
-#include "hactl/core/core.h"
-
 struct mistakes {
 	FILE *to;
 	int n;
@@ -27,8 +25,11 @@ struct conf *cli_conf(const struct cli *c)
 void cli_say_safety(const struct conf *conf)
 {
 	struct conf_safety lines[CONF_SAFETY_LINES];
-	size_t n = conf_safety(conf, core_promise_us(conf->lease), lines);
+	struct core_conf core;
+	size_t n;
 
+	specs_core(conf, 0, &core);
+	n = conf_safety(conf, core_promise_us(core.lease), core_alone_us(&core), lines);
 	for (size_t i = 0; i < n; i++)
 		printf("%-13s %s\n", lines[i].topic, lines[i].text);
 }

@@ -104,7 +104,7 @@ static void say_takeover(struct lines *l, const struct conf *c, us_t promise)
 		line(l, "failover", "none by itself %s", lost);
 }
 
-static void say_commits(struct lines *l, const struct conf *c)
+static void say_commits(struct lines *l, const struct conf *c, us_t alone)
 {
 	us_t record = c->authority == AUTHORITY_ARBITER ? c->arbiter.timeout : 0;
 	us_t sure = SURE_OF_SILENCE(c->lease);
@@ -114,6 +114,12 @@ static void say_commits(struct lines *l, const struct conf *c)
 		return;
 	if (c->node[0].mysql.semi_sync == SEMI_SYNC_OFF)
 		line(l, "commits", "wait for no standby; a failover may lose what it had not received");
+	else if (alone)
+		line(l, "commits",
+			"when the standby is lost they wait up to about %s: until it cannot take over by itself any "
+			"more, "
+			"unless it says so sooner",
+			span(sure + LOOK + alone, a));
 	else
 		line(l, "commits",
 			"when the standby is lost they wait up to about %s: %s to be sure, %s to look at it%s",
@@ -123,23 +129,23 @@ static void say_commits(struct lines *l, const struct conf *c)
 			       : "");
 }
 
-static void say_times(struct lines *l, const struct conf *c, us_t promise)
+static void say_times(struct lines *l, const struct conf *c, us_t promise, us_t alone)
 {
-	bool alone = c->authority == AUTHORITY_MANUAL || c->authority == AUTHORITY_FENCE;
+	bool self = c->authority == AUTHORITY_MANUAL || c->authority == AUTHORITY_FENCE;
 	us_t least = promise > c->heartbeat_interval ? promise - c->heartbeat_interval : 0;
 	char a[32], b[32];
 
 	line(l, "times", "lease (D) %s: %s; promise (W) %s: a standby moves only after it", span(c->lease, a),
-		alone ? "a primary renews it alone, and has stopped after it when its supervisor dies"
-		      : "a primary that nobody confirms has stopped after it",
+		self ? "a primary renews it alone, and has stopped after it when its supervisor dies"
+		     : "a primary that nobody confirms has stopped after it",
 		span(promise, b));
 	line(l, "detection", "silence counts %s to %s after the last sign of life; a database that dies, at once",
 		span(least, a), span(promise, b));
 	say_takeover(l, c, promise);
-	say_commits(l, c);
+	say_commits(l, c, alone);
 }
 
-size_t conf_safety(const struct conf *c, us_t promise, struct conf_safety out[CONF_SAFETY_LINES])
+size_t conf_safety(const struct conf *c, us_t promise, us_t alone, struct conf_safety out[CONF_SAFETY_LINES])
 {
 	struct lines l = { .out = out };
 
@@ -156,6 +162,6 @@ size_t conf_safety(const struct conf *c, us_t promise, struct conf_safety out[CO
 	else
 		line(&l, "enforcement",
 			"there is no virtual IP: nothing but the supervisor and the guard keeps writers away");
-	say_times(&l, c, promise);
+	say_times(&l, c, promise, alone);
 	return l.n;
 }

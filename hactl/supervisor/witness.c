@@ -198,7 +198,12 @@ void witness_ask(struct sup *s, const struct core_action *a)
 		return;
 	}
 	*q = (struct asking){
-		.s = s, .used = true, .id = a->id, .kind = a->witness, .asked_at = now_us(), .timeout = a->timeout_us
+		.s = s,
+		.used = true,
+		.id = a->id,
+		.kind = a->witness,
+		.asked_at = now_us(),
+		.timeout = a->timeout_us * 4 / 5 /* what comes at the last moment comes too late */
 	};
 	open_question(q);
 }

@@ -27,7 +27,10 @@ static const char *said(const struct conf *c, const char *topic)
 {
 	static char all[8192];
 	struct conf_safety lines[CONF_SAFETY_LINES];
-	size_t n = conf_safety(c, PROMISE, lines), len = 0;
+	size_t n = conf_safety(c, PROMISE,
+		       c->authority == AUTHORITY_REFERENCE || c->authority == AUTHORITY_FENCE ? 4 * US_PER_SEC : 0,
+		       lines),
+	       len = 0;
 
 	assert_in_range(n, 1, CONF_SAFETY_LINES);
 	all[0] = '\0';
@@ -80,8 +83,9 @@ static void test_numbers(void **state)
 	SAYS(&c, "times", "renews it alone");
 	SAYS(&c, "failover", "at most 20s");
 	SAYS(&c, "failover", "5s more on the node that is not prefer");
-	SAYS(&c, "commits", "up to about 1500ms: 500ms to be sure, 1s to look at it\n");
+	SAYS(&c, "commits", "up to about 5500ms: until it cannot take over by itself");
 	c = pair(AUTHORITY_MANUAL);
+	SAYS(&c, "commits", "up to about 1500ms: 500ms to be sure, 1s to look at it\n");
 	SAYS(&c, "failover", "none by itself");
 }
 
