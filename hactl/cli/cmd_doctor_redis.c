@@ -249,6 +249,6 @@ void doctor_redis_pair(const struct redis_exam_view x[NODES], struct report *r)
 		return;
 	}
 	say_wrong(v, "%s", master(&x[0]) ? "both are masters" : "each replicates from the other: there is no master");
-	say_fix(v, master(&x[0]) ? "on the one that is not the primary: REPLICAOF <the other node> <port>"
-				 : "on the one that shall be master: REPLICAOF NO ONE");
+	say_fix(v, master(&x[0]) ? "REPLICAOF <the other node> <port>   (on the one that is not the primary)"
+				 : "REPLICAOF NO ONE   (on the one that shall be master)");
 }

@@ -398,9 +398,9 @@ static void check_delay(const struct sql_exam *x, struct verdict *v)
 		return;
 	}
 	say_wrong(v, "a delay of %d s is configured: a standby that is late on purpose is not promoted", delay);
-	say_fix(v, "STOP %s; CHANGE %s = 0; START %s;", word(x, "REPLICA SQL_THREAD", "SLAVE SQL_THREAD"),
+	say_fix(v, "STOP %s; CHANGE %s = 0; START %s;", word(x, "REPLICA SQL_THREAD", "SLAVE"),
 		word(x, "REPLICATION SOURCE TO SOURCE_DELAY", "MASTER TO MASTER_DELAY"),
-		word(x, "REPLICA SQL_THREAD", "SLAVE SQL_THREAD"));
+		word(x, "REPLICA SQL_THREAD", "SLAVE"));
 }
 
 /* MySQL 8.4 gives up after ten attempts a minute apart; MariaDB shows no count. */
@@ -529,7 +529,7 @@ static void check_privileges(const struct sql_exam *x, struct verdict *v)
 			names);
 	else
 		say_wrong(v, "account %s lacks: %s", x->account, names);
-	say_fix(v, "on the primary, with the account's own host part: %s", grant);
+	say_fix(v, "%s   (on the primary, with the account's own host part)", grant);
 }
 
 /* --- as the server's administrator sees it ------------------------------------------------------------------------------------------ */
@@ -688,7 +688,7 @@ static void pair_identity(const struct sql_exam x[NODES], struct verdict *v)
 	} else if (str_eq(value(&x[0], "server_id", NULL), value(&x[1], "server_id", NULL))) {
 		say_wrong(v, "both have server_id %s: neither takes the other's transactions",
 			value(&x[0], "server_id", NULL));
-		say_fix(v, "on one of them SET GLOBAL server_id = ...;   and in its option file");
+		say_fix(v, "SET GLOBAL server_id = ...;   (on one of them, and in its option file)");
 	} else if (!mariadb(&x[0]) && *uuid && str_eq(uuid, value(&x[1], "server_uuid", NULL))) {
 		say_wrong(v, "both have server_uuid %s: one was copied from the other", uuid);
 		say_fix(v, "on the standby remove auto.cnf from the data directory and restart it");
@@ -702,21 +702,22 @@ static void pair_roles(const struct sql_exam x[NODES], struct verdict *v)
 	int replicas = replicates(&x[0]) + replicates(&x[1]), open = writable(&x[0]) + writable(&x[1]);
 	if (open == 2) {
 		say_wrong(v, "both servers accept writes");
-		say_fix(v, "on the one that is not the primary: SET GLOBAL %s = ON;",
+		say_fix(v, "SET GLOBAL %s = ON;   (on the one that is not the primary)",
 			word(x, "super_read_only", "read_only"));
 	} else if (replicas == 2) {
 		say_wrong(v, "each replicates from the other: neither is the primary");
-		say_fix(v, "on the one that shall be it: %s",
+		say_fix(v, "%s   (on the one that shall be it)",
 			word(x, "STOP REPLICA; RESET REPLICA ALL;", "STOP SLAVE; RESET SLAVE ALL;"));
 	} else if (replicas == 0) {
 		say_wrong(v, "neither replicates from the other: there is no standby");
 		say_fix(v, "make one a replica of the other by GTID, or let a running supervisor do it");
 	} else if (open == 0) {
 		say_wrong(v, "neither accepts writes");
-		say_fix(v, "a running supervisor opens the primary; by hand there: SET GLOBAL read_only = OFF;");
+		say_fix(v, "SET GLOBAL read_only = OFF;   (on the primary, unless a running supervisor is about to "
+			   "open it)");
 	} else if (writable(&x[0]) == replicates(&x[0])) {
 		say_wrong(v, "%s is a replica and accepts writes", x[replicates(&x[0]) ? 0 : 1].node);
-		say_fix(v, "there: SET GLOBAL %s = ON;", word(x, "super_read_only", "read_only"));
+		say_fix(v, "SET GLOBAL %s = ON;   (there)", word(x, "super_read_only", "read_only"));
 	} else {
 		say_ok(v, "%s takes writes, %s replicates", x[writable(&x[0]) ? 0 : 1].node,
 			x[writable(&x[0]) ? 1 : 0].node);
