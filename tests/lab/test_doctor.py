@@ -200,7 +200,7 @@ def test_a_missing_privilege(plain, privilege):
         privilege, scope = ("SLAVE MONITOR", "*.*") if maria else ("SELECT", "performance_schema.*")
     plain.sql("n1", f"REVOKE {privilege} ON {scope} FROM hactl@'%'")
     f = found(plain, "mysql on n1", "privileges", words=privilege)
-    statement = f["fix"].split(": ", 1)[1].rstrip(";")
+    statement = f["fix"].split(";", 1)[0]
     assert statement == f"GRANT {privilege} ON {scope} TO 'hactl'@'%'"
     plain.sql("n1", statement)
     gone(plain, "mysql on n1", "privileges")
@@ -252,8 +252,9 @@ def test_events(plain):
 
 
 def test_without_root_the_unseen_is_said(plain):
-    conf = configuration(plain, f"{plain.dir}/node/mysql.sock", f"{plain.dir}/etc/mysql.pw")  # nobody listens there
-    f = found(plain, "mysql on n1", "events", "note", conf=conf)
+    if plain.database.name == "MariaDB":
+        pytest.skip("its socket lies where it says")
+    f = found(plain, "mysql on n1", "events", "note", conf=f"{plain.dir}/hactl.conf")  # names no socket; the server's own is in its chroot
     assert "information_schema.EVENTS" in f["fix"]
 
 
