@@ -119,18 +119,10 @@ static void ask_servers(struct doctor *d)
 
 /* --- the administrator's view of the local server --------------------------------------------------------------------------------- */
 
-static const json_t *row_called(const json_t *rows, const char *name)
-{
-	const json_t *row;
-	size_t i;
-	json_array_foreach(rows, i, row) if (str_eq(json_string_value(json_object_get(row, "name")), name)) return row;
-	return NULL;
-}
-
 /* Root by the server's own socket, as packages of Debian set it up: the configured one, or the one the server names if it lies here. */
 static bool socket_of(const json_t *doc, const struct conf_mysql *m, char path[108])
 {
-	const json_t *row = row_called(json_object_get(doc, "variables"), "socket");
+	const json_t *row = doc_row(json_object_get(doc, "variables"), "name", "socket");
 	const char *name = *m->socket ? m->socket : json_string_value(json_object_get(row, "value"));
 	return name && name[0] == '/' && access(name, F_OK) == 0 && str_copy(path, 108, name);
 }
@@ -192,23 +184,18 @@ static void judge_follow(struct doctor *d)
 		return;
 	snprintf(area, sizeof(area), "mysql on %.60s", peer->name);
 	v = report_add(&d->report, area, "replication account");
+	const char *here = d->host.conf->node[d->host.me].name;
 	if (!c->doc)
-		say_wrong(v, "account %s cannot log in there from %s: %.300s", account,
-			d->host.conf->node[d->host.me].name, c->reply.text);
-	else {
-		const json_t *rows = json_object_get(c->doc, "privileges"), *row;
-		size_t i;
-		json_array_foreach(rows, i,
-			row) if (str_eq(json_string_value(json_object_get(row, "privilege")), "REPLICATION SLAVE"))
-			say_ok(v, "%s may log in from %s and replicate", account, d->host.conf->node[d->host.me].name);
-		if (!*v->what)
-			say_wrong(v, "account %s may log in and lacks REPLICATION SLAVE", account);
-	}
+		say_wrong(v, "account %s cannot log in there from %s: %.300s", account, here, c->reply.text);
+	else if (doc_row(json_object_get(c->doc, "privileges"), "privilege", "REPLICATION SLAVE"))
+		say_ok(v, "%s may log in from %s and replicate", account, here);
+	else
+		say_wrong(v, "account %s may log in and lacks REPLICATION SLAVE", account);
 	if (v->severity == SEV_WRONG)
 		say_fix(v,
-			"on the primary: ALTER USER '%s'@'%%' IDENTIFIED BY '<as in mysql.replication_password_file>'; "
-			"GRANT REPLICATION "
-			"SLAVE ON *.* TO '%s'@'%%';",
+			"ALTER USER '%s'@'%%' IDENTIFIED BY '<as in mysql.replication_password_file>'; GRANT "
+			"REPLICATION SLAVE "
+			"ON *.* TO '%s'@'%%';   (on the primary)",
 			account, account);
 }
 

@@ -53,6 +53,10 @@ void say_fix(struct verdict *v, const char *fmt, ...) SAYS;
 /* Runs the loop until *done; whoever sets it has a deadline. Unlike loop_run it can be called again. */
 void loop_until(struct loop *l, const bool *done);
 
+/* Reading the documents: o[key] as text, "" when it is not there; the first row whose column is value, or NULL. */
+const char *doc_text(const json_t *o, const char *key);
+const json_t *doc_row(const json_t *rows, const char *column, const char *value);
+
 /* --- one MySQL or MariaDB -------------------------------------------------------------------------------------------------- */
 
 struct sql_exam {

@@ -3,20 +3,14 @@
 
 enum { REPL_TIMEOUT_MAX_S = 15, MIN_REPLICAS_LAG_MAX_S = 10 };
 
-static const char *text_of(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-	return s ? s : "";
-}
-
 static const char *info(const struct redis_exam_view *x, const char *key)
 {
-	return text_of(json_object_get(x->doc, "info"), key);
+	return doc_text(json_object_get(x->doc, "info"), key);
 }
 
 static const char *config(const struct redis_exam_view *x, const char *key)
 {
-	return text_of(json_object_get(x->doc, "config"), key);
+	return doc_text(json_object_get(x->doc, "config"), key);
 }
 
 static bool master(const struct redis_exam_view *x)
@@ -36,15 +30,15 @@ static void check_commands(const struct redis_exam_view *x, struct verdict *v)
 	size_t i, len = 0, acl_len = 0;
 	json_array_foreach(list, i, row)
 	{
-		str_add(names, sizeof(names), &len, "%s%s", i ? ", " : "", text_of(row, "command"));
-		str_add(acl, sizeof(acl), &acl_len, " +%s", text_of(row, "command"));
+		str_add(names, sizeof(names), &len, "%s%s", i ? ", " : "", doc_text(row, "command"));
+		str_add(acl, sizeof(acl), &acl_len, " +%s", doc_text(row, "command"));
 	}
 	if (!len) {
 		say_ok(v, "account %s may run what hactl needs", account(x));
 		return;
 	}
 	say_wrong(
-		v, "account %s may not run: %s (%.80s)", account(x), names, text_of(json_array_get(list, 0), "error"));
+		v, "account %s may not run: %s (%.80s)", account(x), names, doc_text(json_array_get(list, 0), "error"));
 	say_fix(v, "ACL SETUSER %s%s   and in the file, or ACL SAVE (a command that was renamed needs its name back)",
 		account(x), acl);
 }
@@ -104,10 +98,10 @@ static void check_read_only(const struct redis_exam_view *x, struct verdict *v)
 static int replicaof_in_file(const struct redis_exam_view *x)
 {
 	const json_t *options = json_object_get(x->files, "options");
-	const char *r = text_of(json_object_get(options, "replicaof"), "value");
+	const char *r = doc_text(json_object_get(options, "replicaof"), "value");
 	if (!json_is_true(json_object_get(x->files, "seen")))
 		return -1;
-	r = *r ? r : text_of(json_object_get(options, "slaveof"), "value");
+	r = *r ? r : doc_text(json_object_get(options, "slaveof"), "value");
 	return *r && !str_eq(r, "no one");
 }
 
@@ -117,9 +111,9 @@ static void check_file(const struct redis_exam_view *x, struct verdict *v)
 	if (!x->local)
 		say_unseen(v, "not known from here: its file is seen from its own node only");
 	else if (found < 0)
-		say_note(v, "whether its file says replicaof is not known: %s", text_of(x->files, "why"));
+		say_note(v, "whether its file says replicaof is not known: %s", doc_text(x->files, "why"));
 	else if (found)
-		say_ok(v, "replicaof stands in %s", text_of(x->files, "where"));
+		say_ok(v, "replicaof stands in %s", doc_text(x->files, "where"));
 	else
 		say_wrong(v, "no replicaof in %s: killed and started again it boots as a second master",
 			*info(x, "config_file") ? info(x, "config_file") : "its file (it runs without one)");
@@ -249,6 +243,6 @@ void doctor_redis_pair(const struct redis_exam_view x[NODES], struct report *r)
 		return;
 	}
 	say_wrong(v, "%s", master(&x[0]) ? "both are masters" : "each replicates from the other: there is no master");
-	say_fix(v, master(&x[0]) ? "on the one that is not the primary: REPLICAOF <the other node> <port>"
-				 : "on the one that shall be master: REPLICAOF NO ONE");
+	say_fix(v, master(&x[0]) ? "REPLICAOF <the other node> <port>   (on the one that is not the primary)"
+				 : "REPLICAOF NO ONE   (on the one that shall be master)");
 }

@@ -5,6 +5,24 @@ const char *const severity_names[SEV_COUNT] = {
 	[SEV_UNSEEN] = "-", [SEV_OK] = "ok", [SEV_NOTE] = "note", [SEV_WRONG] = "wrong"
 };
 
+const char *doc_text(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+	return s ? s : "";
+}
+
+const json_t *doc_row(const json_t *rows, const char *column, const char *value)
+{
+	const json_t *row;
+	size_t i;
+	json_array_foreach(rows, i, row)
+	{
+		if (str_eq(doc_text(row, column), value))
+			return row;
+	}
+	return NULL;
+}
+
 struct verdict *report_add(struct report *r, const char *area, const char *title)
 {
 	if (r->n == r->room) {
