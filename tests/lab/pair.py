@@ -7,6 +7,7 @@
             p.wait_primary("n2")
 """
 import contextlib
+import glob
 import itertools
 import json
 import os
@@ -89,14 +90,18 @@ class Recorder:
 
 
 class Pair:
-    def __init__(self, lease="1s", arbiter_timeout="300ms", flap_window="0s", containers=False, database=flavour.MariaDB, guards=True):
-        """guards=False: nothing but its supervisor and the kernel's gate stands between a node and its clients."""
+    def __init__(self, lease="1s", arbiter_timeout="300ms", flap_window="0s", containers=False, database=flavour.MariaDB, guards=True,
+                 clock_of=None):
+        """guards=False: nothing but its supervisor and the kernel's gate stands between a node and its clients. clock_of: a node whose time
+        of day can be set."""
         self.database = database(BUILD)
         data = flavour.template(self.database, BUILD)
         self.dir = tempfile.mkdtemp(prefix="hactl-lab-")
         self.recorders = itertools.count(1)
         self.wire = net.Wire(self.dir)
         self.containers, self.guards = containers, guards
+        if clock_of:
+            self._own_clock(clock_of)
         try:
             servers.write_shared(self.dir, lease=lease, arbiter_timeout=arbiter_timeout, flap_window=flap_window)
             servers.start(self["arbiter"], "etcd")
@@ -213,13 +218,13 @@ class Pair:
     def role(self, node):
         return self.status(node)["role"]
 
-    def start_supervisor(self, node, conf=None):
-        return self[node].spawn("hactl", HACTL, "run", "-c", conf or f"{self.dir}/hactl.conf", "-n", node,
+    def start_supervisor(self, node, conf=None, binary=HACTL):
+        return self[node].spawn("hactl", binary, "run", "-c", conf or f"{self.dir}/hactl.conf", "-n", node,
                                 "-s", f"{self.dir}/node/hactl.sock", "--state-dir", f"{self.dir}/node/state")
 
-    def start_guard(self, node):
+    def start_guard(self, node, binary=HACTL):
         """A unit of its own: it stays when the supervisor goes."""
-        return self[node].spawn("guard", HACTL, "guard", "-c", f"{self.dir}/hactl.conf", "-n", node, "-s", f"{self.dir}/node/hactl.sock")
+        return self[node].spawn("guard", binary, "guard", "-c", f"{self.dir}/hactl.conf", "-n", node, "-s", f"{self.dir}/node/hactl.sock")
 
     def supervise(self, bound=30):
         for node in NODES:
@@ -241,6 +246,15 @@ class Pair:
             return who if primary in (None, who) else None
         raise RuntimeError(f"{roles}; " + "; ".join(f"{n}: {b}" for n in NODES for b in s[n]["failover"]["blockers"]))
 
+    def wait_settled(self, primary=None, bound=60):
+        """Both well again; or the other is quarantined, for rows of its own that nobody was told of. Returns the primary and whether so."""
+        def settled():
+            roles = {self.role(n): n for n in NODES}
+            if set(roles) == {"primary", "quarantined"} and primary in (None, roles["primary"]):
+                return (roles["primary"], True) if self.ids(roles["quarantined"]) - self.ids(roles["primary"]) else None
+            return (who, False) if (who := self.ready(primary)) else None
+        return wait_for(settled, bound, f"both nodes well, or one quarantined{', primary ' + primary if primary else ''}")
+
     def wait_primary(self, node, bound=15):
         def ready():
             s = self.status(node)
@@ -257,6 +271,22 @@ class Pair:
         except FileNotFoundError:
             return []
 
+    def _own_clock(self, node):
+        """The kernel has one time of day for all namespaces, so these processes read it through libfaketime; the clocks that only count
+        are left to them as they are."""
+        library = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
+        if not library:
+            raise RuntimeError("no libfaketime: run `make deps`")
+        self.set_clock(node, "+0")
+        for what in ("hactl", "guard", "mysql"):
+            self[node].env[what] = {"LD_PRELOAD": library[0], "FAKETIME_TIMESTAMP_FILE": f"{self[node].dir}/clock", "FAKETIME_NO_CACHE": "1",
+                                    "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+    def set_clock(self, node, offset):
+        """From now on, for every process there that reads the clock: "+1h"."""
+        servers.write(f"{self[node].dir}/clock.new", offset + "\n")
+        os.rename(f"{self[node].dir}/clock.new", f"{self[node].dir}/clock")
+
     def power_on(self, node, supervised=True):
         """The machine boots: kernel state is new, disks are as they were, every service starts by itself."""
         m = self[node]
@@ -269,6 +299,13 @@ class Pair:
             self.start_guard(node)
         if supervised:
             self.start_supervisor(node)
+
+    def lose_relay_log(self, node):
+        """As a disk does that kept the tables and lost the rest: what was received and not executed is gone. Returns the lost files."""
+        files = glob.glob(f"{self[node].dir}/mysql/*relay*")
+        for f in files:
+            os.remove(f)
+        return files
 
     # --- the client ----------------------------------------------------------------------------------------------------------
     def writer(self, host=VIP, threads=4, redis_threads=1, timeout=0.1):
