@@ -61,6 +61,16 @@ static bool last_holder(const struct sup *s)
 	return by_register || (by_peer && !(s->reg.term > d->held));
 }
 
+/* A Redis that has followed nobody since it started: may its data be taken for the pair's? Only when the other's are known to be no more
+ * (the offset goes on through promotions and resyncs, and is lost only with the data), or nobody can have newer ones. */
+static bool nothing_newer(const struct sup *s, enum db_kind kind)
+{
+	const struct db_facts *mine = &s->server[s->me][kind].facts, *theirs = &s->server[s->peer][kind].facts;
+	bool seen = kind == DB_REDIS && theirs->life == DB_UP && !theirs->loading && !theirs->writable;
+
+	return last_holder(s) || (seen && theirs->offset <= mine->offset);
+}
+
 static bool mysql_unready(const struct db_facts *f, const char *node, char *why)
 {
 	/* an error of the thread that receives is no obstacle: a dead source is when a replica is needed */
@@ -111,9 +121,8 @@ static bool server_unready(const struct sup *s, enum db_kind kind, char *why)
 	/* with semi-sync the in-sync record says more than any lag, and the core asks for it */
 	if (!f->replica || (kind == DB_MYSQL && s->core_conf.lossless))
 		return false;
-	/* a server that has followed nobody since it started, on the node that was primary last: what it has is all there is */
 	stale = staleness(s, v);
-	if (stale == US_UNKNOWN ? last_holder(s) : stale <= max_lag(s, kind))
+	if (stale == US_UNKNOWN ? nothing_newer(s, kind) : stale <= max_lag(s, kind))
 		return false;
 	duration_text(stale / US_PER_MS * US_PER_MS, text);
 	duration_text(max_lag(s, kind), most);

@@ -96,15 +96,6 @@ def test_the_arbiter_and_the_primary_lost(pair, service):
 
 
 # --- whose data ------------------------------------------------------------------------------------------------------------------
-def locked(pair, node):
-    """The applier on that node waits for a table: what arrives is received and acknowledged, not executed."""
-    db = pair[node].spawn("locker", "/usr/bin/python3", "-c",
-                          "import pymysql,sys;d=pymysql.connect(unix_socket=sys.argv[1],user='root',db='lab');c=d.cursor();"
-                          "c.execute('LOCK TABLES w READ');print('held',flush=True);sys.stdin.read()", f"{pair[node].dir}/mysql.sock", stdin=-1)
-    wait_for(lambda: "held" in open(f"{pair[node].dir}/log/locker.log", encoding="utf-8").read(), 10, "the table is locked")
-    return db
-
-
 def test_a_takeover_leaves_no_leave_for_the_next(pair, service):
     """n2 took over and went on alone; its power goes, and n1 boots: the swap that made n2 primary must not have left "n1 has everything"."""
     with service(pair) as s:
@@ -124,7 +115,7 @@ def test_a_takeover_leaves_no_leave_for_the_next(pair, service):
 def test_the_standby_that_lost_its_relay_log_stays(pair, service):
     """It had acknowledged rows which it had not executed; its server restarts without them before the primary could say so."""
     with service(pair) as s:
-        locked(pair, "n2")
+        pair.lock_table("n2", "lab.w READ")
         since = now()
         s.acknowledged_by("n1", since=since)  # n2 receives all the same
         pair["n1"].power_off()

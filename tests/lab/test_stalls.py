@@ -16,25 +16,19 @@ LOSSY = 60 if os.environ.get("LAB_LONG") else 20  # seconds; `make lab-long` tak
 
 
 def general_log(pair, node):
-    """What clients say to that database from here on; a function that returns it, [(who, statement)]."""
+    """What clients say to that database from here on; a function that returns the statements."""
     path = f"{pair[node].dir}/general.log"
     pair.sql(node, f"SET GLOBAL general_log_file='{pair.dir}/node/general.log'")
     pair.sql(node, "SET GLOBAL general_log=ON")
 
     def said():
-        who, out = {}, []
         with open(path, encoding="utf-8", errors="replace") as f:
-            for line in f:
-                m = re.match(r"(?:\S+ +\S+)?\t+ *(\d+) (\w+)\t?(.*)", line)
-                if m and m[2] == "Connect":
-                    who[m[1]] = m[3].split("@")[0]
-                elif m and m[2] in ("Query", "Execute"):
-                    out.append((m[1], m[3]))
-        return out
+            lines = [re.match(r"(?:\S+ +\S+)?\t+ *\d+ (Query|Execute)\t(.*)", line) for line in f]
+        return [m[2] for m in lines if m]
     return said
 
 
-CHANGES = re.compile(r"SET GLOBAL|START|STOP|CHANGE|RESET|KILL|INSERT|UPDATE|DELETE", re.I)
+CHANGES = re.compile(r"(SET( /\*.*\*/)? GLOBAL|START|STOP|CHANGE|RESET|KILL|INSERT|UPDATE|DELETE) ", re.I)
 OPENS = re.compile(r"read_only *= *(0|OFF)", re.I)
 FREEZES = re.compile(r"read_only *= *(1|ON)", re.I)
 
@@ -57,7 +51,7 @@ def test_a_supervisor_that_slept_through_its_lease_observes_first(make_pair, ser
         pair["n1"].signal("hactl", signal.SIGCONT)
         wait_for(lambda: pair.role("n1") in ("standby", "quarantined"), 20, "n1 is back")
         wait_for(lambda: not pair.writable("n1") and net.VIP not in pair.addresses("n1"), 10, "n1 has no address and takes no writes")
-        changes = [text for _, text in said() if CHANGES.search(text)]
+        changes = [text for text in said() if CHANGES.match(text)]
         assert not [c for c in changes if OPENS.search(c)], f"it opens nothing: {changes}"
         assert not was_open or (changes and FREEZES.search(changes[0])), f"the freeze comes before anything else: {changes}"
         roles = [e["to"] for e in pair.events("n1")[before:] if e["kind"] == "role"]
@@ -143,10 +137,10 @@ def time_of(event):
     return datetime.datetime.fromisoformat(event["at"].rstrip("Z")).timestamp()
 
 
-@pytest.mark.parametrize("jump", ["+1h", "-1h"])
+@pytest.mark.parametrize("jump", [3600, -3600], ids=["forward", "back"])
 def test_the_clock_of_one_node_jumps_by_an_hour(make_pair, service, jump):
-    """The time of day as hactl, its guard and MariaDB on n1 read it (libfaketime: the kernel has one such clock for all namespaces). What the
-    supervisor decides by is the other clock; so nothing changes but the time in the journal."""
+    """The time of day as hactl, its guard and MariaDB on n1 read it. What hactl decides by is the clock that counts since the boot; so nothing
+    changes but the time in the journal."""
     pair = make_pair(clock_of="n1")
     pair.supervise()
     with service(pair, timeout=5) as s:

@@ -318,14 +318,25 @@ static void staleness_counts_the_primarys_life(void **state)
 }
 
 /* Both nodes lost their power: neither Redis has followed anybody since, and one of them is all that is left. */
+static struct db_facts booted(uint64_t offset)
+{
+	struct db_facts f = red_replica;
+
+	f.link_up = false;
+	f.silence = f.lag = US_UNKNOWN;
+	f.offset = offset;
+	return f;
+}
+
 static void nobody_to_follow(void **state)
 {
-	static const struct {
+	const struct {
 		const char *name;
 		struct reg_value reg;
 		struct core_disk disk;
 		uint64_t heard; /* the other's term; 0: it is silent */
 		bool ready;
+		struct db_facts theirs;
 	} rows[] = {
 		{ "nothing is known", { 0 }, { .term = 3, .held = 3 }, 0, false },
 		{ "the register names this node", { .term = 3, .holder = ME }, { .term = 3, .held = 3 }, 0, true },
@@ -339,6 +350,11 @@ static void nobody_to_follow(void **state)
 			{ .term = 3, .held = 3 }, 3, false },
 		{ "this node has released it", { 0 }, { .term = 3, .held = 3, .released = 3 }, 3, false },
 		{ "the other held it last", { 0 }, { .term = 3, .held = 2, .other_term = 3 }, 3, false },
+		{ "the other held it last and has as much", { 0 }, { .term = 3 }, 3, true, booted(5) },
+		{ "the other held it last and has more", { 0 }, { .term = 3 }, 3, false, booted(6) },
+		{ "the other is still loading", { 0 }, { .term = 3 }, 3, false, OF(booted(0), f_.loading = true) },
+		{ "the other takes writes", { 0 }, { .term = 3 }, 3, false, OF(booted(0), f_.writable = true) },
+		{ "the other is out of reach", { 0 }, { .term = 3 }, 3, false, { .life = DB_UNREACHABLE } },
 	};
 
 	(void)state;
@@ -349,7 +365,8 @@ static void nobody_to_follow(void **state)
 		b->s.disk = rows[i].disk;
 		b->s.heard_at = rows[i].heard ? now_us() : 0;
 		b->s.heard.term = rows[i].heard;
-		see(b, ME, DB_REDIS, OF(red_replica, f_.link_up = false, f_.silence = US_UNKNOWN, f_.lag = US_UNKNOWN));
+		see(b, PEER, DB_REDIS, rows[i].theirs);
+		see(b, ME, DB_REDIS, booted(5));
 		if (b->s.facts.ready != rows[i].ready)
 			fail_msg("%s: ready %d, %s", rows[i].name, b->s.facts.ready, b->s.facts.why);
 		bench_free(b);
