@@ -56,9 +56,10 @@ struct db_facts {
 	int64_t unapplied;	  /* received, not executed: transactions; -1 unknown */
 	char executed[GTID_MAX], received[GTID_MAX], purged[GTID_MAX];
 	bool semi_source_on, semi_replica_on;
-	int semi_clients;				   /* semi-sync replicas connected to this source */
-	int64_t db_start;				   /* changes with every restart of the server; 0 unknown */
-	uint64_t offset;				   /* Redis: master_repl_offset / slave offset */
+	int semi_clients;  /* semi-sync replicas connected to this source */
+	us_t semi_stalled; /* for how long commits have waited here without one being acknowledged */
+	int64_t db_start;  /* changes with every restart of the server; 0 unknown */
+	uint64_t offset;   /* Redis: master_repl_offset / slave offset */
 	bool link_up, sync_in_progress, loading, sentinel; /* Redis */
 	int replicas;					   /* connected replicas */
 };

@@ -112,6 +112,8 @@ struct sup {
 	us_t change_told; /* started_at of the last change that went to the journal */
 
 	int state_lock;
+	struct core_disk disk; /* as last stored */
+	struct reg_value reg;  /* as last read from the register; term 0: not yet */
 	bool disk_trouble; /* said once */
 	char state_file[512];
 

@@ -121,8 +121,13 @@ void pump_step(struct sup *s, uint32_t serial, enum step_outcome outcome, us_t t
 
 void pump_register(struct sup *s, uint32_t id, enum reg_outcome outcome, int64_t rev, const struct reg_value *value)
 {
-	struct queued *q = push(s, EV_REGISTER);
+	struct queued *q;
 
+	if (outcome != REG_UNKNOWN && value && (value->term != s->reg.term || value->holder != s->reg.holder)) {
+		s->reg = *value;
+		facts_update(s); /* what it says about the data here the core has to know before it acts on it */
+	}
+	q = push(s, EV_REGISTER);
 	if (!q)
 		return;
 	q->ev.reg.id = id;
@@ -167,6 +172,7 @@ static void act_persist(struct sup *s, const struct core_action *a, bool *drop)
 	struct err e;
 
 	if (!disk_store(s, &a->disk, &e)) {
+		s->disk = a->disk;
 		s->disk_trouble = false;
 		return;
 	}

@@ -179,6 +179,7 @@ static int open_all(struct sup *s, struct err *e)
 
 	if (disk_open(s, s->cli->state_dir, &disk, e))
 		return -1;
+	s->disk = disk;
 	s->journal = journal_open(s->cli->state_dir, s->conf->node[s->me].name, e);
 	if (!s->journal || open_signals(s, e) || open_core(s, &disk, e))
 		return -1;

@@ -272,6 +272,20 @@ class Stage:
         raise Failed(f"not well within {WELL} s: " + "; ".join(
             f"{n} {seen[n]['role']} {seen[n]['failover']['blockers']}" for n in NODES))
 
+    def serving(self):
+        """(primary, quarantined node or None, since when well) once it serves its clients: what the last fault led to may come after a look at
+        which all was well."""
+        end = now() + WELL
+        while True:
+            primary, quarantined = self.settle()
+            well = now()
+            try:
+                self.acknowledged_by(primary)
+                return primary, quarantined, well
+            except AssertionError:
+                if now() > end or self.pair.role(primary) == "primary":
+                    raise
+
     def promotions(self, first, since):
         """Who was primary, in order, by both journals."""
         told = sorted((e["mono_us"] / 1e6, n) for n in NODES for e in self.pair.events(n)
@@ -334,14 +348,11 @@ class Stage:
         self.faults.heal()
         tell("all is healed")
         healed = now()
-        primary, quarantined = self.settle()
-        tell(f"well: primary {primary}" + (f", quarantined {quarantined}" if quarantined else ""))
-        well = now() - healed
-        self.acknowledged_by(primary)
-        said = []
-        for _, p in self.faults.asked:
-            said.append(p.wait(60))
+        said = [p.wait(60) for _, p in self.faults.asked]  # a pair that has not begun yet looks well, too
         self.faults.asked.clear()
+        primary, quarantined, well = self.serving()
+        tell(f"well: primary {primary}" + (f", quarantined {quarantined}" if quarantined else ""))
+        well -= healed
         if quarantined and not self.pair.ids(quarantined) - self.pair.ids(primary):
             raise Failed(f"{quarantined} is quarantined, but {primary} has every row it has")
         told = self.judge(faults, first, start, primary)

@@ -8,3 +8,8 @@ DATABASE ?= MariaDB
 .PHONY: chaos
 chaos: all
 	BUILD=$(abspath $(BUILD)) HACTL=$(abspath $(BUILD))/hactl /usr/bin/python3 tests/lab/chaos.py $(ROUNDS) $(SEED) $(DATABASE)
+
+# what is shortened in `make lab`, at its full length
+.PHONY: lab-long
+lab-long: all
+	LAB_LONG=1 BUILD=$(abspath $(BUILD)) HACTL=$(abspath $(BUILD))/hactl /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/lab -k packets_lost

@@ -42,6 +42,7 @@ class Machine:
         self.box = None  # second namespace, when its servers run in a container
         self.dir = os.path.join(wire.dir, name)
         self.procs = {}
+        self.env = {}  # process -> variables of its environment
         os.makedirs(os.path.join(self.dir, "log"), exist_ok=True)
         os.makedirs(os.path.join(wire.dir, "node"), exist_ok=True)
 
@@ -102,6 +103,8 @@ class Machine:
 
     def spawn(self, what, *argv, boxed=False, stdin=None):
         """A process of this machine; every program in between is replaced by the next, so its pid is the server's."""
+        if what in self.env:
+            argv = ("env", *(f"{k}={v}" for k, v in self.env[what].items()), *argv)
         with open(f"{self.dir}/log/{what}.log", "ab") as log:
             p = subprocess.Popen(self.argv(argv, boxed), stdin=stdin or subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.wire.dir)
         self.procs[what] = p
@@ -186,12 +189,15 @@ class Wire:
 
     def cut_second(self):
         """The second wire, as if it were unplugged somewhere between."""
-        self._nft('add rule bridge lab cut iifname "q-n1" drop\nadd rule bridge lab cut iifname "q-n2" drop\n')
+        self.drop('iifname "q-n1"', 'iifname "q-n2"')
+
+    def drop(self, *matches):
+        """Frames of this kind are lost in the switch."""
+        self._nft("".join(f"add rule bridge lab cut {m} drop\n" for m in matches))
 
     def lose(self, a, b, percent):
-        """So many of the frames between a and b, by chance, both ways."""
-        self._nft("".join(f'add rule bridge lab cut iifname "p-{x}" oifname "p-{y}" numgen random mod 100 < {percent} drop\n'
-                          for x, y in ((a, b), (b, a))))
+        """So many of a hundred frames between the two are lost, each way."""
+        self.drop(*(f'iifname "p-{x}" oifname "p-{y}" numgen random mod 100 < {percent}' for x, y in ((a, b), (b, a))))
 
     def isolate(self, name):
         self._nft(f'add rule bridge lab cut iifname "p-{name}" drop\nadd rule bridge lab cut oifname "p-{name}" drop\n')

@@ -91,11 +91,7 @@ def test_switchover_to_the_primary_and_to_nobody(pair):
 def test_switchover_is_undone_when_a_table_is_locked(pair, service):
     """LOCK TABLES keeps the freeze waiting: writes go on as before, and the operator is told."""
     with service(pair) as s:
-        locker = pair["n1"].spawn("locker", "/usr/bin/python3", "-c",
-                                  "import pymysql,sys;d=pymysql.connect(host='10.77.0.1',user='app',db='lab');"
-                                  "c=d.cursor();c.execute('CREATE TABLE IF NOT EXISTS held (a INT)');c.execute('LOCK TABLES held WRITE');"
-                                  "print('held',flush=True);sys.stdin.read()", stdin=-1)
-        wait_for(lambda: open(f"{pair['n1'].dir}/log/locker.log").read(), 10, "the table is locked")
+        locker = pair.lock_table("n1", "lab.held WRITE")
         r = pair.hactl("n1", "switchover")
         assert r.returncode == 1 and (r.stdout + r.stderr).strip()
         since = now()
