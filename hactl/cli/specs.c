@@ -136,6 +136,7 @@ static void mysql_target(const struct conf_node *n, const struct conf_node *peer
 	STR_COPY(t->repl_ca_file, peer->mysql.ca_file);
 	t->max_lag = m->max_lag;
 	t->semi_sync = m->semi_sync != SEMI_SYNC_OFF;
+	STR_COPY(t->binlog_tool, m->binlog_tool);
 }
 
 static void redis_target(const struct conf_node *n, const struct conf_node *peer, struct db_target *t)
@@ -159,6 +160,7 @@ void specs_db(const struct conf *c, int node, int seen_from, enum db_kind kind, 
 	*out = (struct db_target){ .kind = kind };
 	snprintf(out->label, sizeof(out->label), "%s on %.50s", kind == DB_MYSQL ? "mysql" : "redis", n->name);
 	STR_COPY(out->peer_host, peer->address);
+	STR_COPY(out->own_host, n->address);
 	if (kind == DB_MYSQL)
 		mysql_target(n, peer, node == seen_from, out);
 	else

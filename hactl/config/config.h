@@ -31,6 +31,11 @@ struct conf_mysql { /* one server; `mysql` merged with the node's own `mysql = {
 	us_t max_lag;		/* 10s */
 	enum conf_semi_sync { SEMI_SYNC_AUTO, SEMI_SYNC_REQUIRED, SEMI_SYNC_OFF } semi_sync;
 	us_t max_freeze;	/* 1s: a switchover that holds writes longer is undone */
+	char reseed[CONF_PATH]; /* "off", "clone" or a command: how a quarantined node gets the primary's data */
+	bool reseed_automatic;	/* without `hactl rejoin --discard-divergent`, after the export */
+	us_t reseed_timeout;	/* 1h */
+	char start[CONF_PATH];	/* command that starts the local server; "" it is started by its own service */
+	char binlog_tool[CONF_PATH]; /* reads a binary log: "" mysqlbinlog or mariadb-binlog */
 };
 
 struct conf_redis {

@@ -54,6 +54,8 @@ json_t *look_status(void *arg)
 
 	core_look(s->core, now, &core);
 	v.n_blockers = core_blockers(s->core, now, blockers);
+	if (v.n_blockers < CORE_MAX_BLOCKERS && rejoin_blocker(s, blockers[v.n_blockers]))
+		v.n_blockers++;
 	v.would_lose = s->would_lose;
 	v.wire = &s->wire;
 	v.paths = paths;

@@ -125,6 +125,7 @@ struct sup {
 	struct msg heard; /* newest accepted message of the peer */
 	us_t heard_at, heard_primary_at, hello_at;
 
+	struct rejoin *rejoin; /* NULL: never quarantined */
 	struct core_facts facts;
 	struct server server[NODES][DB_KIND_COUNT];
 	char frozen_at[GTID_MAX]; /* position of the last planned freeze */
@@ -233,6 +234,13 @@ bool deadline_guard(struct sup *s, struct guard_beat *out, us_t now); /* false: 
 int health_open(struct sup *s, struct err *e);
 void health_close(struct sup *s);
 bool health_ill(struct sup *s, char why[SENTENCE_MAX]);
+
+/* rejoin.c - a quarantined node's export and reseed */
+void rejoin_role(struct sup *s, enum role to);			    /* at every change of role */
+void rejoin_discard(struct sup *s, struct control_request *r);	    /* `hactl rejoin --discard-divergent` */
+bool rejoin_busy(const struct sup *s);				    /* this node's data are being replaced */
+bool rejoin_blocker(const struct sup *s, char out[SENTENCE_MAX]); /* false: nothing to say */
+void rejoin_close(struct sup *s);
 
 /* ask.c - commands from the socket; look.c - the status document; hooks.c */
 int ask_open(struct sup *s, struct err *e);

@@ -199,6 +199,7 @@ static int open_all(struct sup *s, struct err *e)
 static void close_all(struct sup *s)
 {
 	s->closing = true;
+	rejoin_close(s);
 	ask_close(s);
 	hooks_close(s);
 	for (size_t i = 0; i < MAX_RUNNING; i++)
