@@ -3,12 +3,14 @@
  * Knows nothing of roles: it does what it is asked and reports. All calls return quickly (rtnetlink and nf_tables answer in
  * microseconds); -1 with a sentence. CAP_NET_ADMIN for addresses and the gate, CAP_NET_RAW for announcements.
  *
- * Addresses (rtnetlink(7), RFC 3549): added with IFA_PROTO VIP_PROTO, /32 unless told otherwise, and a valid lifetime as a
- * broom: the kernel sweeps a forgotten one away; never a lease. Read back after every change. Events and a dump after
- * ENOBUFS keep the picture true.
- * Gate (nftables): packets to the address pass (prerouting, before DNAT), and packets and ARP from it leave, only while an
- * element of a set is alive; the element's timeout is the lease that remains, so it shuts on time when nobody is left to
- * shut it. Announcements (RFC 5227 section 2.3, RFC 826): gratuitous ARP, request and reply form.
+ * Addresses (rtnetlink(7), RFC 3549): added with IFA_PROTO VIP_PROTO, /32 or /128 unless told otherwise, and a valid lifetime
+ * as a broom: the kernel sweeps a forgotten one away; never a lease. IPv6 ones without duplicate address detection, and one that
+ * failed somebody's detection is made anew. Read back after every change. Events and a dump after ENOBUFS keep the picture true.
+ * Gate (nftables): packets to the address pass (prerouting, before DNAT), and packets, ARP and Neighbor Advertisements in its name
+ * leave, only while an element of a set is alive; the element's timeout is the lease that remains, so it shuts on time when nobody
+ * is left to shut it. By libmnl with libnftnl, not libnftables: a renewal costs a sixth, needs no text and no allocation, and one
+ * socket makes our own events known from others'. Announcements: gratuitous ARP, request and reply form (RFC 5227 section 2.3,
+ * RFC 826), and unsolicited Neighbor Advertisements (RFC 4861 section 7.2.6).
  *
  * Measured by tests/bench/bench_gate.c (Linux 6.18, HZ=250, two virtual processors, fresh namespaces, without real-time priority):
  *   renewal      gate_open, guard included (libmnl): 19 us of processor time (user and kernel) for 1 address, 22 us for 4; mean of

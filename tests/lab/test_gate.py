@@ -291,3 +291,16 @@ def test_what_enforce_costs(make_pair, enforce):
         return
     wait_for(lambda: VIP not in pair.addresses("n1") and VIP6 not in pair.addresses("n1"), 15, "both addresses are swept away")
     figure(f"enforce = \"address\": swept away {1000 * (now() - end):.0f} ms after the lease's end")
+
+
+def test_release_by_hand(make_pair):
+    """`hactl vip release` takes both addresses and the gate off a host, with no supervisor there."""
+    pair = make_pair(change=(SIX_TOO,), guards=False)
+    pair.supervise()
+    assert holding(pair, "n1") and "hactl_n1" in pair["n1"].call("nft", "list", "tables")
+    for node in ("n2", "n1"):
+        pair[node].signal("hactl", signal.SIGKILL)
+    r = pair.hactl("n1", "vip", "release")
+    assert r.returncode == 0, r.stdout + r.stderr
+    assert VIP not in pair.addresses("n1") and VIP6 not in pair.addresses("n1")
+    assert "hactl_n1" not in pair["n1"].call("nft", "list", "tables")

@@ -200,4 +200,11 @@ static inline bool lab_byte(int a, int b, int ms)
 	return send(a, &c, 1, MSG_NOSIGNAL) == 1 && lab_ready(b, POLLIN, ms) && recv(b, &c, 1, 0) == 1;
 }
 
+/* A test for the one, the other, or both in turn; of a file with setup4, setup6 and teardown. */
+#define ONCE(fn) cmocka_unit_test_setup_teardown(fn, setup4, teardown)
+#define SIX(fn)	 cmocka_unit_test_setup_teardown(fn, setup6, teardown)
+/* clang-format off */
+#define CASE(fn) { #fn " (IPv4)", fn, setup4, teardown, NULL }, { #fn " (IPv6)", fn, setup6, teardown, NULL }
+/* clang-format on */
+
 #endif
