@@ -216,8 +216,8 @@ class Pair:
     def role(self, node):
         return self.status(node)["role"]
 
-    def start_supervisor(self, node, conf=None):
-        return self[node].spawn("hactl", HACTL, "run", "-c", conf or f"{self.dir}/hactl.conf", "-n", node,
+    def start_supervisor(self, node, conf=None, program=HACTL):
+        return self[node].spawn("hactl", program, "run", "-c", conf or f"{self.dir}/hactl.conf", "-n", node,
                                 "-s", f"{self.dir}/node/hactl.sock", "--state-dir", f"{self.dir}/node/state")
 
     def start_guard(self, node):
