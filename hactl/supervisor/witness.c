@@ -153,10 +153,11 @@ static void nothing_reached(struct asking *q)
 static void on_round(void *arg, us_t now)
 {
 	struct asking *q = arg;
+	uint32_t id = q->id;
 
 	if (q->kind == WITNESS_CLEAR && !q->veto)
 		databases_veto(q);
-	if (!q->used) /* that was the answer */
+	if (q->id != id) /* that was the answer, and this may be the next question already */
 		return;
 	if (q->round == ROUNDS) {
 		nothing_reached(q);
