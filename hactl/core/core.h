@@ -286,6 +286,7 @@ size_t core_blockers(const struct core *c, us_t now, char out[CORE_MAX_BLOCKERS]
 size_t core_role_events(void);
 const char *core_role_event_name(size_t event);
 const char *core_role_sentence(enum role r, size_t event); /* never NULL */
+bool core_role_possible(enum role r, size_t event); /* false: the sentence says why it cannot happen */
 /* How often this core went through that cell, up to 255: coverage for the simulation. */
 unsigned core_role_reached(const struct core *c, enum role r, size_t event);
 /* A plan's steps in order, for --dry-run. Returns the count; phases run one after the other, equal ones together. */

@@ -82,8 +82,10 @@ bool config_differs(const struct core *c, char why[SENTENCE_MAX])
 bool takes_unasked(const struct core *c)
 {
 	bool first = first_start(c);
+	bool entered = c->reg_known && c->rev && c->reg.holder == other_of(c) && c->reg.term > c->disk.released &&
+		       c->disk.owner == NOBODY; /* this node's own state is new, or was lost */
 
-	return !c->forced && !released_to_me(c) && (first || c->disk.owner == other_of(c));
+	return !c->forced && !released_to_me(c) && (first || entered || c->disk.owner == other_of(c));
 }
 
 bool may_bid(struct core *c)

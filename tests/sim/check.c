@@ -191,7 +191,8 @@ static void check_gate(struct node *n, const struct core_action *a)
 static void check_config(struct node *n, const struct core_action *a)
 {
 	const struct core *c = n->core;
-	bool takes = !n->w->exists || n->w->value.holder != n->me;
+	bool stands = a->rev == (n->w->exists ? n->w->rev : 0); /* a swap of an older revision takes nothing */
+	bool takes = stands && (!n->w->exists || n->w->value.holder != n->me);
 	bool differs = n->heard_config && n->config != n->heard_config && c->facts.config;
 	bool held = n->w->t < n->held_until - n->w->conf.flap_window / 8;			  /* clocks differ */
 	bool own = n->disk.owner != 1 - n->me && n->disk.term && c->disk.held + c->disk.released; /* taken back */
@@ -245,6 +246,33 @@ void check_action(struct node *n, const struct core_action *a)
 		check_gives_up(n, a);
 		check_promoted(n, a);
 	}
+}
+
+/* Invariant 4: a packet of an older term changes nothing, whichever life of the other it is of. Tried on a copy of the core. */
+void check_older(struct node *n, const struct msg *m)
+{
+	static struct core copy;
+	static struct core_out out;
+	struct core_event ev = { .kind = EV_MSG, .msg = m }, tick = { .kind = EV_TICK };
+	const struct core_disk *d = &n->core->disk;
+	struct core *c = &copy;
+
+	if (m->term >= d->term || (m->kind == MSG_RELEASED && m->term >= d->other_term))
+		return; /* a word stands until the other holds again */
+	memcpy(c, n->core, sizeof(*c));
+	core_handle(c, &tick, local_now(n), &out); /* what time alone brings */
+	enum role role = c->role;
+	us_t until = authority_until(c), promise = c->promise;
+	struct core_disk before = c->disk;
+
+	core_handle(c, &ev, local_now(n), &out);
+	if (c->role != role || authority_until(c) > until || (c->disk.term != before.term && c->disk.voted != n->me) ||
+		c->disk.voted != before.voted || c->disk.owner != before.owner)
+		fail(n->w, "%s: a %s of term %llu moves it in term %llu", n->w->conf.name[n->me], msg_kind_names[m->kind],
+			(unsigned long long)m->term, (unsigned long long)before.term);
+	if (c->promise < promise && !c->peer_released)
+		fail(n->w, "%s: a %s of term %llu ends a promise of term %llu", n->w->conf.name[n->me],
+			msg_kind_names[m->kind], (unsigned long long)m->term, (unsigned long long)before.term);
 }
 
 /* --- after healing ------------------------------------------------------------------------------------------------------ */

@@ -50,6 +50,7 @@ static void do_persist(struct node *n, const struct core_action *a)
 	if (a->disk.term == n->disk.term && n->disk.voted != NOBODY && n->disk.term && a->disk.voted != n->disk.voted)
 		fail(n->w, "%s: two votes in term %llu", n->w->conf.name[n->me], (unsigned long long)n->disk.term);
 	n->disk = a->disk;
+	n->doubt = false;
 }
 
 static void do_gate(struct node *n, const struct core_action *a)
@@ -219,6 +220,8 @@ static void perform(struct node *n)
 
 		if (w->crash_p > 0 && rnd(w) < w->crash_p) {
 			tell(n, "crashes before action %zu of a list", n->out_at);
+			if (a->kind == ACT_PERSIST && !n->disk_bad && rnd(w) < .5)
+				do_persist(n, a); /* the last write was kept */
 			node_crash(n, rnd(w) < .3);
 			return;
 		}
@@ -234,6 +237,8 @@ static void perform(struct node *n)
 			struct core_event ev = { .kind = EV_DISK_FAILED };
 
 			tell(n, "the disk refuses");
+			n->refused = a->disk; /* a crash before the next write shows which of the two it kept */
+			n->doubt = true;
 			n->role = n->core->role; /* the note of a change went with the list */
 			node_feed(n, &ev);
 			return;
@@ -256,6 +261,7 @@ void node_boot(struct node *n)
 		return;
 	if (!n->power) {
 		n->power = true;
+		n->offset = rnd_in(w, 1e6, 5e6) - n->rate * (double)w->t; /* a monotonic clock begins anew with the host */
 		n->boot = 1 + pick(w, 1u << 30);
 		at(w, (us_t)rnd_in(w, 1e4, 8e5), W_SERVER_UP, n->me, 0, 0, NULL);
 	}
@@ -286,8 +292,15 @@ void node_boot(struct node *n)
 static void count_cells(struct node *n)
 {
 	for (int r = 0; r < ROLE_COUNT; r++)
-		for (int e = 0; e < ROLE_EVENT_COUNT; e++)
-			n->w->coverage[r][e] += core_role_reached(n->core, (enum role)r, (size_t)e);
+		for (int e = 0; e < ROLE_EVENT_COUNT; e++) {
+			unsigned reached = core_role_reached(n->core, (enum role)r, (size_t)e);
+
+			n->w->coverage[r][e] += reached;
+			if (reached && !core_role_possible((enum role)r, (size_t)e))
+				fail(n->w, "%s: in role %s \"%s\" happened, which cannot happen: %s",
+					n->w->conf.name[n->me], role_names[r], core_role_event_name((size_t)e),
+					core_role_sentence((enum role)r, (size_t)e));
+		}
 }
 
 void node_crash(struct node *n, bool power)
@@ -296,6 +309,9 @@ void node_crash(struct node *n, bool power)
 		tell(n, power ? "loses power" : "the supervisor ends");
 		count_cells(n);
 	}
+	if (n->doubt && rnd(n->w) < .5)
+		n->disk = n->refused;
+	n->doubt = false;
 	n->running = false;
 	n->out_held = false;
 	n->role = ROLE_STARTING;
@@ -308,6 +324,7 @@ void node_crash(struct node *n, bool power)
 		return;
 	n->power = false;
 	n->gate = -1;
+	n->address_until = 0;
 	n->address = false;
 	server_kill(n);
 }

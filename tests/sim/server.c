@@ -201,7 +201,11 @@ static void look(struct node *n, struct core_facts *f)
 	f->boot = n->boot;
 	f->config = n->config;
 	f->section[SECTION_PROBES] = (uint32_t)n->config;
-	if (!s->up)
+	if (w->probe_lies > 0 && rnd(w) < w->probe_lies)
+		f->ill = !f->ill;
+	if (w->probe_lies > 0 && rnd(w) < w->probe_lies)
+		f->ready = !f->ready;
+	if (!s->up || f->ill)
 		snprintf(f->why, sizeof(f->why), "the database server does not run");
 }
 

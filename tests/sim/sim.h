@@ -15,7 +15,7 @@
 
 #include <stdlib.h>
 
-enum { ARB = 2, REF = 3, PLACES = 4, MAX_ROWS = 8192, MAX_STEPS_OUT = 24, MAX_LISTS = 2 };
+enum { ARB = 2, REF = 3, PLACES = 4, MAX_ROWS = 8192, MAX_STEPS_OUT = 24, KEPT = 64 };
 
 struct world;
 struct node;
@@ -61,6 +61,7 @@ struct packet {
 	struct msg m;
 	uint64_t start; /* sender's count of starts */
 	us_t sent;
+	bool played;
 	uint64_t echo;	/* start of the receiver that the sender had heard of */
 	struct packet *next;
 };
@@ -128,7 +129,8 @@ struct node {
 	us_t stalled; /* true time until which the supervisor does not run */
 	struct core *core;
 	struct core_disk disk; /* what survives */
-	bool disk_bad;
+	bool disk_bad, doubt;
+	struct core_disk refused; /* what the disk said it had not stored, and may have */
 	us_t gate; /* kernel element, local clock */
 	bool address;
 	us_t address_until; /* local: the broom */
@@ -168,12 +170,14 @@ struct world {
 	struct event *heap;
 	size_t n, cap;
 	struct packet *free_packets;
+	struct packet kept[KEPT]; /* recorded, to be played back */
+	size_t n_kept;
 	struct question *free_questions;
 	struct core_conf conf;
 	struct node node[NODES];
 	uint64_t file[NODES]; /* digest of each node's configuration file; read at the start only */
 	bool link[PLACES][PLACES];
-	double loss, step_fail, crash_p, stall_p, fence_fail, lies;
+	double loss, step_fail, crash_p, stall_p, fence_fail, lies, probe_lies;
 	bool torn; /* reference mode: both are primary, cut from each other, and both reach the reference */
 	int torn_old;
 	us_t torn_since;
@@ -199,7 +203,7 @@ struct world {
 	/* directed */
 	void (*hook)(struct world *w);
 	int phase;
-	us_t late, window;
+	us_t late, window, slow_ref;
 };
 
 /* world.c */
@@ -255,6 +259,7 @@ void check_gates(struct world *w);
 void check_action(struct node *n, const struct core_action *a);
 void check_opened(struct node *n);
 bool torn(struct world *w);
+void check_older(struct node *n, const struct msg *m);
 bool is_well(struct world *w);
 void dump(struct node *n);
 

@@ -150,6 +150,8 @@ static us_t way(struct world *w, int from, int to)
 {
 	if (w->phase == 1 && from == 1 && to == 0)
 		return 225000; /* the directed run's one slow confirmation */
+	if (w->slow_ref && from == REF)
+		return w->slow_ref;
 	return w->phase ? 500 : net_delay(w);
 }
 
@@ -168,6 +170,7 @@ void send_packet(struct node *n, const struct msg *m)
 			continue;
 		p = packet_new(w);
 		p->m = *m;
+		p->played = false;
 		p->m.counter = counter;
 		p->start = n->start;
 		p->echo = n->seen_start;
@@ -188,8 +191,23 @@ static void hear_hold(struct node *n, const struct packet *p)
 		n->held_until = p->m.hold_us ? n->w->t + (us_t)p->m.hold_us : 0;
 }
 
-/* As wire/ does it: a new incarnation acts only once it has echoed ours, a past one never again. Doubled and reordered packets
- * of the present one are let through, which is more than wire/ does. */
+/* A recorded packet is played back: of this life or an earlier one, a moment or half a minute old. */
+static void play_back(struct world *w, int to, const struct packet *fresh)
+{
+	size_t i = pick(w, KEPT);
+	struct packet *p;
+
+	if (w->kept[i].start && w->kept[i].m.from == 1 - to && rnd(w) < .5) {
+		p = packet_new(w);
+		*p = w->kept[i];
+		p->played = true;
+		at(w, net_delay(w), W_PACKET, to, 0, 0, p);
+	}
+	w->kept[pick(w, KEPT)] = *fresh;
+}
+
+/* As wire/ does it: a new incarnation acts only once it has echoed ours, a past one never again. Doubled, reordered and played-back
+ * packets of the present one are let through, however old, which is more than wire/ does. */
 void on_packet(struct world *w, struct event *e)
 {
 	struct node *n = &w->node[e->node];
@@ -198,6 +216,10 @@ void on_packet(struct world *w, struct event *e)
 
 	if (put_off(w, e))
 		return;
+	if (!w->tidy && !p->played && rnd(w) < .02)
+		play_back(w, e->node, p);
+	if (n->running && p->played)
+		check_older(n, &p->m);
 	if (n->running && p->start >= n->seen_start) {
 		n->seen_start = p->start; /* a hello is only echoed, by the next packet */
 		if (p->echo == n->start && p->start >= n->peer_start) {
