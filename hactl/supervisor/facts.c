@@ -205,6 +205,23 @@ void facts_update(struct sup *s)
 		pump_facts(s);
 }
 
+bool facts_forget(struct sup *s)
+{
+	bool any = false;
+
+	for (size_t k = 0; k < DB_KIND_COUNT; k++) {
+		struct server *v = &s->server[s->me][k];
+
+		if (!v->db)
+			continue;
+		any = v->stale = true;
+		db_hurry(v->db);
+	}
+	if (any)
+		s->facts.known = false;
+	return any;
+}
+
 /* Our own server is never out of reach: when it does not even take the connection, its queue is full because it is stopped. */
 static bool silent_life(const struct sup *s, const struct server *v, const struct db_facts *f)
 {

@@ -109,6 +109,7 @@ struct sup {
 	struct queued queue[MAX_QUEUE];
 	size_t q_head, q_len;
 	bool pumping;
+	us_t wake_at; /* when the tick was due; 0 not yet */
 	us_t change_told; /* started_at of the last change that went to the journal */
 
 	int state_lock;
@@ -213,6 +214,7 @@ void link_watch(struct sup *s); /* once a second: a path that has fallen silent,
 void facts_observed(void *server, const struct db_facts *f); /* db_observed_fn */
 void facts_update(struct sup *s);
 void facts_would_lose(struct sup *s);
+bool facts_forget(struct sup *s); /* what is known of this node's servers is old; asks again. False: there are none */
 
 /* address.c - virtual addresses and the gate */
 int address_open(struct sup *s, bool first_start, struct err *e);

@@ -193,6 +193,10 @@ static bool next_stage(struct running *r, struct err *e)
 		err_set(e, "no time was left for %s", db_op_names[g->op]);
 		return false;
 	}
+	if (now_us() >= r->until) { /* the stages before took long, or this process stood still */
+		err_set(e, "authority ended before %s", db_op_names[g->op]);
+		return false;
+	}
 	r->server = &s->server[g->whose == LOCAL ? s->me : s->peer][row->kind];
 	if (!r->server->db) {
 		err_set(e, "no such server is configured");

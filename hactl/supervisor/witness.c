@@ -2,7 +2,7 @@
  * other one in service?
  *
  * Everything is asked at once and again after a third and two thirds of the time, so that one lost packet decides nothing. A sign of life
- * ends the question at once; that there is none is known only when the time is over. Only what was sent, or shown, after the question
+ * ends the question as soon as a reference has answered too; that there is none is known only when the time is over. Only what was sent, or shown, after the question
  * counts; the replication stream also by what arrived since the other node fell silent.
  */
 #include "hactl/supervisor/private.h"
@@ -21,7 +21,7 @@ struct asking {
 	struct timer *timer;
 	struct echo *echo[CONF_MAX_REFERENCES];
 	struct knock *knock[DB_KIND_COUNT];
-	bool reached;
+	bool reached, veto;
 	char text[SENTENCE_MAX];
 };
 
@@ -39,12 +39,12 @@ static void forget(struct asking *q)
 	*q = (struct asking){ 0 };
 }
 
-static void answer(struct asking *q, bool veto)
+static void answer(struct asking *q)
 {
 	struct asking a = *q;
 
 	forget(q); /* before the core hears: it may ask the next question at once */
-	pump_witness(a.s, a.id, a.reached, veto, a.text);
+	pump_witness(a.s, a.id, a.reached, a.veto, a.text);
 }
 
 /* Something shows the other node in service. */
@@ -53,21 +53,25 @@ static void veto(struct asking *q, const char *fmt, ...)
 {
 	va_list ap;
 
+	if (q->veto)
+		return;
+	q->veto = true;
 	va_start(ap, fmt);
 	vsnprintf(q->text, sizeof(q->text), fmt, ap);
 	va_end(ap);
-	answer(q, true);
+	if (q->reached)
+		answer(q);
 }
 
 static void on_echo(void *arg, const char *address)
 {
 	struct asking *q = arg;
 
-	if (!q->reached)
-		snprintf(q->text, sizeof(q->text), "%s answers", address);
 	q->reached = true;
-	if (q->kind == WITNESS_REACH)
-		answer(q, false);
+	if (!q->veto)
+		snprintf(q->text, sizeof(q->text), "%s answers", address);
+	if (q->veto || q->kind == WITNESS_REACH)
+		answer(q);
 }
 
 static void on_open(void *arg, const char *address, int port)
@@ -91,8 +95,7 @@ static bool stream_shows_life(const struct sup *s, const struct server *v, us_t 
 	return v->moved_after > (fell_silent > recent ? fell_silent : recent);
 }
 
-/* True when the question has been answered. */
-static bool databases_veto(struct asking *q)
+static void databases_veto(struct asking *q)
 {
 	struct sup *s = q->s;
 	const char *other = s->conf->node[s->peer].name;
@@ -103,14 +106,13 @@ static bool databases_veto(struct asking *q)
 
 		if (theirs->db && server_shows_life(db_look(theirs->db), q->asked_at)) {
 			veto(q, "%s on %s answers", kind, other);
-			return true;
+			return;
 		}
 		if (mine->db && stream_shows_life(s, mine, q->asked_at)) {
 			veto(q, "%s here goes on receiving from %s", kind, other);
-			return true;
+			return;
 		}
 	}
-	return false;
 }
 
 static void send_round(struct asking *q)
@@ -140,7 +142,7 @@ static void nothing_reached(struct asking *q)
 	const struct conf *c = q->s->conf;
 	size_t len = 0;
 
-	if (q->reached || q->text[0]) /* why nothing could be asked */
+	if (q->reached || q->text[0]) /* a sign of life, or why nothing could be asked */
 		return;
 	str_add(q->text, sizeof(q->text), &len, "no reference address answers (");
 	for (int i = 0; i < c->n_references; i++)
@@ -151,12 +153,15 @@ static void nothing_reached(struct asking *q)
 static void on_round(void *arg, us_t now)
 {
 	struct asking *q = arg;
+	uint32_t id = q->id;
 
-	if (q->kind == WITNESS_CLEAR && databases_veto(q))
+	if (q->kind == WITNESS_CLEAR && !q->veto)
+		databases_veto(q);
+	if (q->id != id) /* that was the answer, and this may be the next question already */
 		return;
 	if (q->round == ROUNDS) {
 		nothing_reached(q);
-		answer(q, false);
+		answer(q);
 		return;
 	}
 	send_round(q);

@@ -153,7 +153,8 @@ class Machine:
             run("ip", "netns", "del", ns)
         self.box = None
         # the kernel removes a namespace's devices by and by; the name on the bridge must be free before the next boot
-        run("ip", "-n", self.wire.bridge, "link", "del", f"p-{self.name}", check=False)
+        for wire in ("p", "q"):
+            run("ip", "-n", self.wire.bridge, "link", "del", f"{wire}-{self.name}", check=False)
 
 
 class Wire:

@@ -69,8 +69,8 @@ def without_an_arbiter(make_pair, authority, **settings):
 def cut_heartbeats(pair, ports="udp dport 7979"):
     """A firewall rule on both nodes, as somebody types one: the nodes are well and cannot hear each other."""
     for node, other in (("n1", "n2"), ("n2", "n1")):
-        pair[node].call("nft", "-f", "-", stdin="table inet mistake { chain in { type filter hook input priority -400; "
-                        f"ip saddr {net.ADDRESS[other]} {ports} drop; }} }}\n")
+        pair[node].call("nft", "-f", "-", stdin="table inet mistake {\nchain lost {\ntype filter hook input priority -400\n"
+                        f"ip saddr {net.ADDRESS[other]} {ports} drop\n}}\n}}\n")
 
 
 def mend_heartbeats(pair):
@@ -138,7 +138,7 @@ def vetoed(make_pair, service, ports, reason):
 
 def test_reference_veto_by_a_database(make_pair, service):
     """Two healthy nodes that do not hear each other: the databases still do."""
-    vetoed(make_pair, service, "udp dport 7979", "n1 answers")
+    vetoed(make_pair, service, "udp dport 7979", "shows n1 in service: MySQL")
 
 
 def test_reference_veto_by_the_address(make_pair, service):
@@ -223,7 +223,11 @@ def test_fence_lost_standby_stops_nothing(make_pair, service):
 # --- manual ---------------------------------------------------------------------------------------------------------------------
 
 def test_manual_waits_for_a_person(make_pair):
-    pair, _ = without_an_arbiter(make_pair, "manual = true")
+    pair = make_pair(authority="manual = true")
+    for node in NODES:
+        pair.start_supervisor(node)
+    pair.wait_primary("n1")
+    pair.wait_role("n2", "standby")
     pair["n1"].power_off()
     wait_for(lambda: "authority.manual" in blockers(pair, "n2"), 20, "n2 says that it waits for a person")
     holds(lambda: pair.role("n2") != "primary" and not pair.writable("n2"), 4, "silence takes nothing over")
