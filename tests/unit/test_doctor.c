@@ -175,8 +175,10 @@ static const struct row rows[] = {
 		SEV_WRONG, "replica side", "INSTALL PLUGIN" },
 	{ true, "{'variables': {'rpl_semi_sync_master_wait_point': 'AFTER_COMMIT'}}", "{}", "{}", false,
 		"semi-sync wait point", SEV_WRONG, "AFTER_COMMIT", "rpl_semi_sync_master_wait_point" },
-	{ false, "{'replica': [{" CHANNEL "}], 'variables': {'rpl_semi_sync_source_enabled': 'ON'}}", "{}", "{}", false,
-		"semi-sync source side", SEV_WRONG, "stalls", "rpl_semi_sync_source_enabled = OFF", "reconnecting" },
+	{ false,
+		"{'replica': [{" CHANNEL "}], 'connection': [{'Connect_Retry': '1', 'Retry_Count': '86400', "
+		"'Slave_heartbeat_period': '1'}], 'variables': {'rpl_semi_sync_source_enabled': 'ON'}}",
+		"{}", "{}", false, "semi-sync source side", SEV_WRONG, "stalls", "rpl_semi_sync_source_enabled = OFF" },
 	/* replication */
 	{ true, FOLLOWS, "{}", "{}", false, "replication", SEV_OK, "follows 10.77.0.2", "" },
 	{ false, FOLLOWS, "{}", "{}", false, "replication", SEV_OK, "follows 10.77.0.2", "" },
