@@ -54,8 +54,7 @@ static const struct part settings[] = {
 	{ "filters", NULL,
 		"SELECT FILTER_NAME AS name, FILTER_RULE AS value FROM performance_schema.replication_applier_filters "
 		"UNION ALL "
-		"SELECT FILTER_NAME, FILTER_RULE FROM performance_schema.replication_applier_global_filters "
-		"WHERE FILTER_RULE <> ''" },
+		"SELECT FILTER_NAME, FILTER_RULE FROM performance_schema.replication_applier_global_filters" },
 	{ "privileges", PRIVILEGES, PRIVILEGES },
 	{ "roles", "SELECT ROLE_NAME AS name FROM information_schema.APPLICABLE_ROLES",
 		"SELECT ROLE_NAME AS name FROM information_schema.APPLICABLE_ROLES" },

@@ -36,10 +36,13 @@ static void judge_surplus(const struct sql_exam *x, const json_t *rows, struct v
 		if (!str_eq(p, "USAGE") && !listed(grants_needed(exam_mariadb(x)), p))
 			str_add(surplus, sizeof(surplus), &len, "%s%s", len ? ", " : "", p);
 	}
-	if (len)
-		say_note(v, "account %s may do more than hactl needs: %s", x->account, surplus);
-	else
+	if (!len) {
 		say_ok(v, "account %s has what it needs and no more", x->account);
+		return;
+	}
+	say_note(v, "account %s may do more than hactl needs: %s", x->account, surplus);
+	say_fix(v, "REVOKE %s ON *.* FROM '%s'@'%%';   (on the primary, with the account's own host part)", surplus,
+		x->account);
 }
 
 void check_privileges(const struct sql_exam *x, struct verdict *v)

@@ -77,6 +77,7 @@ static void check_configuration(const struct host_view *h, struct verdict *v)
 			h->conf->node[1 - h->me].name);
 	} else if (!str_eq(peek_text(h->status, "peer", "state"), "alive")) {
 		say_note(v, "the other node has not told its own yet");
+		say_fix(v, "what stands under heartbeat; then again");
 	} else {
 		say_ok(v, "the same on both");
 	}

@@ -127,8 +127,16 @@ void check_filters(const struct sql_exam *x, struct verdict *v)
 {
 	static const char *const maria[] = { "replicate_do_db", "replicate_ignore_db", "replicate_do_table",
 		"replicate_ignore_table", "replicate_wild_do_table", "replicate_wild_ignore_table" };
-	const json_t *first = json_array_get(json_object_get(x->doc, "filters"), 0);
-	const char *name = doc_text(first, "name"), *rule = doc_text(first, "value");
+	const char *name = "", *rule = "";
+	const json_t *row;
+	size_t k;
+	json_array_foreach(json_object_get(x->doc, "filters"), k, row)
+	{
+		if (*doc_text(row, "value")) { /* a filter that was taken out keeps its row */
+			name = doc_text(row, "name");
+			rule = doc_text(row, "value");
+		}
+	}
 	for (size_t i = 0; i < ARRAY_LEN(maria) && !*name; i++)
 		if (*exam_value(x, maria[i], NULL)) {
 			name = maria[i];

@@ -93,16 +93,17 @@ static enum boot boot_of(const struct sql_exam *x, const char *name, const char 
 {
 	enum boot b = from_persisted(x, name);
 	const json_t *options = json_object_get(x->files, "options"), *option = json_object_get(options, name);
-	*where = "persisted";
+	*where = "mysqld-auto.cnf";
 	if (b != BOOT_UNKNOWN)
 		return b;
 	if (json_is_true(json_object_get(x->files, "seen"))) {
-		option = option || !older ? option : json_object_get(options, older);
-		*where = option ? doc_text(option, "path") : doc_text(x->files, "where");
-		return option && option_on(doc_text(option, "value")) ? BOOT_ON : BOOT_OFF;
+		bool set =
+			json_is_object(option) || json_is_object(option = json_object_get(options, older ? older : ""));
+		*where = set ? doc_text(option, "path") : doc_text(x->files, "where");
+		return set && option_on(doc_text(option, "value")) ? BOOT_ON : BOOT_OFF;
 	}
 	b = from_origin(x, name, older);
-	*where = b != BOOT_UNKNOWN ? "as the server says"
+	*where = b != BOOT_UNKNOWN ? "its files, as it says"
 		 : x->local	   ? doc_text(x->files, "why")
 				   : "its files are seen from its own node only";
 	return b;
@@ -117,7 +118,7 @@ static void judge_boot(const struct sql_exam *x, const char *name, const char *o
 		say_ok(v, "%s is ON (%s)", name, where);
 		return;
 	case BOOT_OFF:
-		say_wrong(v, "%s is not set in %s: %s", name, *where ? where : "any option file", harm);
+		say_wrong(v, "%s is not ON in %s: %s", name, *where ? where : "any option file", harm);
 		say_fix(v, "%s", fix);
 		return;
 	default:
