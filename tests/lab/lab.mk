@@ -13,3 +13,10 @@ chaos: all
 .PHONY: lab-long
 lab-long: all
 	LAB_LONG=1 BUILD=$(abspath $(BUILD)) HACTL=$(abspath $(BUILD))/hactl /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/lab -k packets_lost
+
+# the checker itself: a hactl without one of its safety rules must be caught
+.PHONY: chaos-broken
+chaos-broken:
+	$(MAKE) --no-print-directory BUILD=$(BUILD)/broken CFLAGS="$(CFLAGS) -DCORE_BROKEN" $(BUILD)/broken/obj/tests/lab/broken.o
+	$(MAKE) --no-print-directory BUILD=$(BUILD)/broken CFLAGS="$(CFLAGS) -DCORE_BROKEN" LDFLAGS="$(LDFLAGS) $(BUILD)/broken/obj/tests/lab/broken.o" all
+	BUILD=$(abspath $(BUILD)) HACTL=$(abspath $(BUILD))/broken/hactl /usr/bin/python3 tests/lab/chaos.py --broken half_promise

@@ -90,8 +90,8 @@ class Recorder:
 
 
 class Pair:
-    def __init__(self, lease="1s", arbiter_timeout="300ms", flap_window="0s", containers=False, database=flavour.MariaDB, guards=True,
-                 clock_of=None):
+    def __init__(self, lease="1s", arbiter_timeout="300ms", flap_window="0s", enforce="nft", containers=False, database=flavour.MariaDB,
+                 guards=True, clock_of=None):
         """guards=False: nothing but its supervisor and the kernel's gate stands between a node and its clients. clock_of: a node whose time
         of day can be set."""
         self.database = database(BUILD)
@@ -103,7 +103,7 @@ class Pair:
         if clock_of:
             self._own_clock(clock_of)
         try:
-            servers.write_shared(self.dir, lease=lease, arbiter_timeout=arbiter_timeout, flap_window=flap_window)
+            servers.write_shared(self.dir, lease=lease, arbiter_timeout=arbiter_timeout, flap_window=flap_window, enforce=enforce)
             servers.start(self["arbiter"], "etcd")
             for i, name in enumerate(NODES, 1):
                 servers.write_node(self[name], self.database, i, OTHER[name])

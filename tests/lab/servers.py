@@ -57,7 +57,7 @@ nodes = (
 heartbeat = {{ port = 7979; interval = "100ms"; key_file = "{dir}/etc/cluster.key"; }};
 authority = {{
   lease = "{lease}"; flap_window = "{flap_window}";
-  enforce = "nft";
+  enforce = "{enforce}";
   arbiter = {{ endpoints = ( "http://10.77.0.9:2379" ); prefix = "/hactl/hifate"; timeout = "{arbiter_timeout}"; }};
 }};
 vips = ( {{ address = "{vip}/24"; interface = "eth0"; }} );
