@@ -25,3 +25,10 @@ $(BUILD)/next/%.o: hactl/wire/%.c
 	@echo "  CC    $< (next)"
 	@$(CC) $(ALL_CFLAGS) -DWIRE_NEXT -MMD -MP -c -o $@ $<
 -include $(NEXT_WIRE:.o=.d)
+
+# the checker itself: a hactl without one of its safety rules must be caught
+.PHONY: chaos-broken
+chaos-broken:
+	$(MAKE) --no-print-directory BUILD=$(BUILD)/broken CFLAGS="$(CFLAGS) -DCORE_BROKEN" $(BUILD)/broken/obj/tests/lab/broken.o
+	$(MAKE) --no-print-directory BUILD=$(BUILD)/broken CFLAGS="$(CFLAGS) -DCORE_BROKEN" LDFLAGS="$(LDFLAGS) $(BUILD)/broken/obj/tests/lab/broken.o" all
+	BUILD=$(abspath $(BUILD)) HACTL=$(abspath $(BUILD))/broken/hactl /usr/bin/python3 tests/lab/chaos.py --broken half_promise

@@ -90,8 +90,8 @@ class Recorder:
 
 
 class Pair:
-    def __init__(self, lease="1s", arbiter_timeout="300ms", flap_window="0s", containers=False, database=flavour.MariaDB, guards=True,
-                 authority=None, second_link=False, change=(), clock_of=None):
+    def __init__(self, lease="1s", arbiter_timeout="300ms", flap_window="0s", enforce="nft", containers=False, database=flavour.MariaDB,
+                 guards=True, authority=None, second_link=False, change=(), clock_of=None):
         """guards=False: nothing but its supervisor and the kernel's gate stands between a node and its clients. authority: the line of
         hactl.conf, in place of the arbiter's; {dir} is the pair's folder. second_link: another wire, for heartbeats only.
         change: (what, instead) in the configuration file, each once. clock_of: a node whose time of day can be set."""
@@ -104,7 +104,7 @@ class Pair:
         if clock_of:
             self._own_clock(clock_of)
         try:
-            servers.write_shared(self.dir, lease=lease, arbiter_timeout=arbiter_timeout, flap_window=flap_window,
+            servers.write_shared(self.dir, lease=lease, arbiter_timeout=arbiter_timeout, flap_window=flap_window, enforce=enforce,
                                  authority=authority, second_link=second_link)
             servers.change(f"{self.dir}/hactl.conf", change)
             servers.start(self["arbiter"], "etcd")

@@ -57,7 +57,7 @@ nodes = (
 heartbeat = {{ port = 7979; interval = "100ms"; key_file = "{dir}/etc/cluster.key"; {links} }};
 authority = {{
   lease = "{lease}"; flap_window = "{flap_window}";
-  enforce = "nft";
+  enforce = "{enforce}";
   {authority};
 }};
 vips = ( {{ address = "{vip}/24"; interface = "eth0"; }} );

@@ -115,6 +115,7 @@ def test_a_reboot_in_the_middle_of_a_switchover(pair, service, node):
                                                "switchover")), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         begun(pair, first, "step mysql freeze done", at)
         pair[node].power_off()
-        p.wait(60)
+        p.kill()
+        p.wait()
         pair.power_on(node)
         one_primary(pair, s, {first: ([first], [first, OTHER[first], first]), OTHER[first]: [first, OTHER[first]]})
