@@ -19,7 +19,8 @@
 	"WHERE VARIABLE_NAME LIKE 'rpl\\_semi\\_sync\\_%%\\_clients'"
 
 #define MYSQL_OBSERVE                                                                                                  \
-	"SELECT VERSION() AS version, @@global.read_only AS read_only, @@global.gtid_executed AS executed, "           \
+	"SELECT VERSION() AS version, @@global.server_uuid AS origin, @@global.read_only AS read_only, "               \
+	"@@global.gtid_executed AS executed, "                                                                         \
 	"@@global.gtid_executed AS applied, @@global.gtid_purged AS purged, "                                          \
 	"(SELECT FLOOR(UNIX_TIMESTAMP() - VARIABLE_VALUE) FROM performance_schema.global_status WHERE VARIABLE_NAME "  \
 	"= 'Uptime') "                                                                                                 \
@@ -87,7 +88,7 @@ static const struct dialect dialects[] = {
 		.text =
 			{
 				[ST_OBSERVE] =
-					"SELECT VERSION() AS version, @@global.read_only AS read_only, @@global.gtid_binlog_state AS executed, "
+					"SELECT VERSION() AS version, @@global.server_id AS origin, @@global.read_only AS read_only, @@global.gtid_binlog_state AS executed, "
 					"@@global.gtid_slave_pos AS applied, '' AS purged, "
 					"(SELECT FLOOR(UNIX_TIMESTAMP() - VARIABLE_VALUE) FROM information_schema.GLOBAL_STATUS "
 					"WHERE VARIABLE_NAME = 'UPTIME') AS db_start, "

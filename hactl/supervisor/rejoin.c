@@ -11,7 +11,7 @@ enum stage { STAGE_NONE, STAGE_EXPORT, STAGE_RESEED, STAGE_RESTART, STAGE_VERIFY
 
 static const us_t export_timeout = 600 * US_PER_SEC, export_again = 30 * US_PER_SEC, restart_timeout = 600 * US_PER_SEC,
 		  start_timeout = 120 * US_PER_SEC, verify_timeout = 10 * US_PER_SEC, follow_timeout = 60 * US_PER_SEC,
-		  start_again = 5 * US_PER_SEC, look_every = 200 * US_PER_MS;
+		  start_again = 30 * US_PER_SEC, look_every = 200 * US_PER_MS;
 
 struct rejoin {
 	struct sup *s;

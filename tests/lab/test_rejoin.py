@@ -38,11 +38,13 @@ def configure(pair, **keys):
 
 
 def start_command(pair):
-    """What the service manager of a real node does. The server outlives the command that starts it."""
+    """What the service manager of a real node does: waits for the old one's end. The server outlives the command that starts it."""
     node = f"{pair.dir}/node"
     server = " ".join(shlex.quote(a) for a in pair.database.command(pair.dir, f"--defaults-file={pair.database.here(pair.dir)}/my.cnf"))
     # not gone before the server has a session of its own: hactl ends what a command leaves behind in its process group
-    servers.write(f"{pair.dir}/start", f"#!/bin/sh\nsetsid {server} >>{node}/log/mysql.log 2>&1 </dev/null &\n"
+    servers.write(f"{pair.dir}/start", "#!/bin/sh\n"
+                  f'while pid=$(cat {node}/mysql.pid 2>/dev/null) && readlink /proc/$pid/exe >/dev/null; do sleep 0.05; done\n'
+                  f"setsid {server} >>{node}/log/mysql.log 2>&1 </dev/null &\n"
                   'until [ "$(ps -o sid= -p $! | tr -d " ")" = $! ]; do kill -0 $! || exit 1; done\n', 0o755)
     return f"{pair.dir}/start"
 
@@ -125,6 +127,7 @@ def test_exported_discarded_and_redundant_again(spare):
     pair = spare
     configure(pair, **reseed(pair))
     pair.supervise()
+    pair.sql("n1", "INSERT INTO lab.w VALUES (1, 1)")
     diverge(pair)
     path, text = exported(pair)
     name = os.path.basename(path)
@@ -150,6 +153,13 @@ def test_exported_discarded_and_redundant_again(spare):
     wait_for(lambda: equal(pair), 20, "the same rows on both nodes")
     assert not pair.ids("n1") & set(ONLY_HERE) and {9100, 9101} <= pair.ids("n1")
     assert exports(pair) == [path], "one export, and it stays"
+    # the rebuilt node knows the whole history: nobody is found diverged on the way back and forth
+    for target in ("n1", "n2"):
+        r = pair.hactl("n1", "switchover", "--to", target)
+        assert r.returncode == 0, r.stdout + r.stderr
+        pair.wait_ready(primary=target, bound=30)
+        pair.sql(target, f"INSERT INTO lab.w VALUES (92{target[1]}0, 0)")
+        wait_for(lambda: equal(pair), 20, "the same rows on both nodes")
 
 
 def test_without_an_export_nothing_is_discarded(spare):
@@ -287,3 +297,30 @@ def test_a_gtid_given_twice_does_not_hide_a_divergence(make_pair):
     _, text = exported(pair)
     assert "###   @1=9001\n" in text
     assert 9001 in pair.ids("n1") and not pair.replicating("n1")
+
+
+def test_a_primary_that_lost_its_own_transactions_is_not_opened(make_pair):
+    """MariaDB: its server crashes while no role may change; n2 has a row that it took back, and whose number it would give again."""
+    pair = make_pair()
+    pair.supervise()
+    for row in (1, 2):
+        pair.sql("n1", f"INSERT INTO lab.w VALUES ({row}, 1)")
+    wait_for(lambda: equal(pair), 20, "n2 has them")
+    assert pair.hactl("n1", "pause").returncode == 0
+    wait_for(lambda: all(pair.status(n)["paused"] for n in ("n1", "n2")), 20, "both are paused")
+    pair.wire.cut("n2", "n1", both=False)
+    in_flight(pair, 7001)
+    wait_for(lambda: 7001 in pair.ids("n2"), 5, "n2 has the row, and its word does not arrive")
+    pair["n1"].signal("mysql", signal.SIGKILL)
+    pair.wire.heal()
+    pair.start("n1", "mysql")
+    wait_for(lambda: 7001 not in pair.ids("n1"), 20, "n1's server is back, without the row")
+    wait_for(lambda: any("transactions of its own that n2 holds" in b for b in pair.status("n1")["failover"]["blockers"]) or
+             pair.role("n2") == "primary", 20, "n1 says why it stays shut")
+    assert not pair.writable("n1")
+    assert pair.hactl("n1", "resume").returncode == 0
+    pair.wait_primary("n2", bound=30)
+    pair.sql("n2", "INSERT INTO lab.w VALUES (9100, 2)")
+    pair.wait_ready(primary="n2", bound=30)
+    wait_for(lambda: equal(pair), 20, "the same rows on both nodes")
+    assert {7001, 9100} <= pair.ids("n1") and not exports(pair)
