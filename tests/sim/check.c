@@ -268,8 +268,8 @@ void check_older(struct node *n, const struct msg *m)
 	core_handle(c, &ev, local_now(n), &out);
 	if (c->role != role || authority_until(c) > until || (c->disk.term != before.term && c->disk.voted != n->me) ||
 		c->disk.voted != before.voted || c->disk.owner != before.owner)
-		fail(n->w, "%s: a %s of term %llu moves it in term %llu", n->w->conf.name[n->me], msg_kind_names[m->kind],
-			(unsigned long long)m->term, (unsigned long long)before.term);
+		fail(n->w, "%s: a %s of term %llu moves it in term %llu", n->w->conf.name[n->me],
+			msg_kind_names[m->kind], (unsigned long long)m->term, (unsigned long long)before.term);
 	if (c->promise < promise && !c->peer_released)
 		fail(n->w, "%s: a %s of term %llu ends a promise of term %llu", n->w->conf.name[n->me],
 			msg_kind_names[m->kind], (unsigned long long)m->term, (unsigned long long)before.term);

@@ -204,6 +204,7 @@ struct world {
 	void (*hook)(struct world *w);
 	int phase;
 	us_t late, window, slow_ref;
+	bool fence_dead; /* fails at once, and does nothing */
 };
 
 /* world.c */
