@@ -191,6 +191,7 @@ static void both_boot(struct world *w)
 			memset(&n->disk, 0, sizeof(n->disk));
 	}
 	tell_world(w, "both hosts were off%s", wiped ? ", and their state is gone" : "");
+	w->wiped = w->wiped || wiped;
 	if (wiped)
 		forget_everything(w);
 }
