@@ -23,9 +23,6 @@ $(BUILD)/sim/hactl-sim: $(SIM_SRC) $(SIM_HDR)
 	@mkdir -p $(@D)
 	$(SIM_BUILD) -o $@ $(SIM_SRC) -lm
 
-$(BUILD)/sim/hactl-sim-long: $(BUILD)/sim/hactl-sim
-	$< $(SIM_LONG_SEEDS) $(shell expr $(SIM_SEEDS) + 1)
-
-sim-broken: $(SIM_SRC) $(SIM_HDR)
+$(BUILD)/sim/hactl-sim-broken: $(SIM_SRC) $(SIM_HDR)
 	@mkdir -p $(@D)
 	$(SIM_BUILD) -DCORE_BROKEN -o $@ $(SIM_SRC) -lm
