@@ -431,6 +431,135 @@ static void a_word_about_an_answer_never_given_is_nothing(void **state)
 	assert_false(look(b).in_sync);
 }
 
+/* --- the primary's side of it: a pair that is well, step by step --------------------------------------------------------------------- */
+
+struct pair {
+	uint64_t word;	    /* newest renewal: what it says */
+	uint64_t asks_void; /* ... and up to where the record is to be false */
+	bool answers, voids;
+	bool sync_off;
+	us_t said_at;
+};
+
+static void answer_step(struct bench *b, uint32_t serial, enum step_kind kind)
+{
+	struct core_event ev = { .kind = EV_STEP, .step = { serial, STEP_OK, 1000, "" } };
+
+	if (kind == STEP_MYSQL_PROMOTE)
+		b->facts.writable = b->facts.mysql_writable = !(b->facts.replicating = b->facts.frozen = false);
+	if (kind == STEP_SYNC_ON || kind == STEP_SYNC_OFF)
+		b->facts.semi_on = kind == STEP_SYNC_ON;
+	feed(b, &ev);
+}
+
+static void promise(struct bench *b, const struct pair *p, const struct msg *asked)
+{
+	struct msg m = { .kind = MSG_PROMISE,
+		.from = 1,
+		.role = ROLE_STANDBY,
+		.term = asked->term,
+		.flags = FLAG_READY | FLAG_FOLLOWING | FLAG_REPLICATING,
+		.incarnation = 77,
+		.counter = ++b->counter,
+		.nonce = asked->nonce,
+		.for_incarnation = 42,
+		.sync_term = p->voids ? asked->term : 0,
+		.sync_seq = p->voids ? UINT32_MAX * (uint64_t)9 : 0,
+		.boot = 5,
+		.db_start = 6 };
+	struct core_event ev = { .kind = EV_MSG, .msg = &m };
+
+	feed(b, &ev);
+}
+
+/* 20 ms: every step succeeds, and while it answers the other promises. */
+static void live(struct bench *b, struct pair *p)
+{
+	static struct core_out seen;
+
+	tick(b, 20 * US_PER_MS);
+	for (int turn = 0; turn < 6; turn++) {
+		seen = b->out;
+		b->out.n = 0;
+		for (size_t i = 0; i < seen.n; i++) {
+			const struct core_action *a = &seen.act[i];
+
+			if (a->kind == ACT_STEP) {
+				p->sync_off = p->sync_off || a->step == STEP_SYNC_OFF;
+				answer_step(b, a->serial, a->step);
+			}
+			if (a->kind != ACT_SEND || a->msg.kind != MSG_RENEW)
+				continue;
+			p->word = a->msg.for_incarnation;
+			p->asks_void = p->word ? 0 : a->msg.sync_seq;
+			p->said_at = p->word ? b->now : p->said_at;
+			if (p->answers)
+				promise(b, p, &a->msg);
+		}
+	}
+	facts(b);
+}
+
+static void come_into_sync(struct bench *b, struct pair *p)
+{
+	b->conf.lossless = true;
+	b->facts.standby_streams = true;
+	p->answers = true;
+	start(b, CORE_FENCE, &primary_disk);
+	for (int i = 0; i < 500 && !p->word; i++)
+		live(b, p);
+	assert_true(p->word != 0);
+	assert_int_equal(look(b).role, ROLE_PRIMARY);
+	assert_true(b->c->disk.alone != b->c->disk.term); /* stored: the other may believe it */
+	p->sync_off = false;
+}
+
+static void the_primary_waits_until_nobody_believes(void **state)
+{
+	struct bench *b = *state;
+	struct pair p = { 0 };
+	us_t said;
+
+	come_into_sync(b, &p);
+	p.answers = false;
+	for (int i = 0; i < 60; i++)
+		live(b, &p);
+	assert_int_equal(p.word, 0);
+	assert_true(p.asks_void != 0);
+	assert_true(says(b, "commits wait"));
+	said = p.said_at;
+	while (b->now < said + core_alone_us(&b->conf) - 40 * US_PER_MS) {
+		live(b, &p);
+		assert_false(p.sync_off);
+	}
+	for (int i = 0; i < 10; i++)
+		live(b, &p);
+	assert_true(p.sync_off);
+	assert_int_equal(p.said_at, said);
+	assert_true(b->c->disk.alone == b->c->disk.term);
+}
+
+static void the_standbys_own_word_is_quicker(void **state)
+{
+	struct bench *b = *state;
+	struct pair p = { 0 };
+	us_t lost;
+
+	come_into_sync(b, &p);
+	b->facts.standby_lost = true; /* its stream breaks, it answers all the same */
+	b->facts.standby_streams = false;
+	lost = b->now;
+	for (int i = 0; i < 100 && !p.asks_void; i++)
+		live(b, &p);
+	assert_true(p.asks_void != 0);
+	assert_false(p.sync_off);
+	p.voids = true;
+	for (int i = 0; i < 50 && !p.sync_off; i++)
+		live(b, &p);
+	assert_true(p.sync_off);
+	assert_true(b->now < lost + core_alone_us(&b->conf));
+}
+
 static void commits_wait_longer_than_anybody_believes(void **state)
 {
 	struct bench *b = *state;
@@ -484,6 +613,8 @@ int main(void)
 		CASE(without_the_primarys_word_nobody_is_in_sync),
 		CASE(the_word_lasts_its_span),
 		CASE(a_word_about_an_answer_never_given_is_nothing),
+		CASE(the_primary_waits_until_nobody_believes),
+		CASE(the_standbys_own_word_is_quicker),
 		CASE(commits_wait_longer_than_anybody_believes),
 		CASE(the_plan_shows_fencing_first),
 	};
