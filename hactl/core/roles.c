@@ -223,7 +223,7 @@ static const struct cell table[ROLE_COUNT][ROLE_EVENT_COUNT] = {
 		[RE_REJOIN] = STAY(ROLE_PRIMARY, "the primary follows nobody"),
 	},
 	[ROLE_DEMOTING] = {
-		[RE_WON] = NEVER(ROLE_PROMOTING, h_promote, "no bid is made before everything is shut"),
+		[RE_WON] = NEVER(ROLE_PROMOTING, h_promote, "a bid that is won late counts only when everything is shut"),
 		[RE_RESUMED] = NEVER(ROLE_PROMOTING, h_promote, "no confirmation is asked for before everything is shut"),
 		[RE_LOST] = NEVER(ROLE_DEMOTING, h_nothing, "authority is given up already"),
 		[RE_HIGHER] = NEVER(ROLE_DEMOTING, h_nothing, "authority is given up already"),

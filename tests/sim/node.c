@@ -216,6 +216,14 @@ static void perform_one(struct node *n, const struct core_action *a)
 	}
 }
 
+static void crash_and_back(struct node *n)
+{
+	struct world *w = n->w;
+
+	node_crash(n, rnd(w) < .4);
+	at(w, (us_t)rnd_in(w, 2e4, rnd(w) < .3 ? 2e5 : 4e6), W_BOOT, n->me, 0, 0, NULL);
+}
+
 static void perform(struct node *n)
 {
 	struct world *w = n->w;
@@ -229,7 +237,7 @@ static void perform(struct node *n)
 			tell(n, "crashes before action %zu of a list", n->out_at);
 			if (a->kind == ACT_PERSIST && !n->disk_bad && rnd(w) < .5)
 				do_persist(n, a); /* the last write was kept */
-			node_crash(n, rnd(w) < .3);
+			crash_and_back(n);
 			return;
 		}
 		if (w->stall_p > 0 && rnd(w) < w->stall_p) {
@@ -384,6 +392,11 @@ static void on_result(struct world *w, struct event *e)
 	d->serial = 0;
 	if (!n->running)
 		return;
+	if (w->crash_p > 0 && rnd(w) < 4 * w->crash_p) { /* done, and nobody knows */
+		tell(n, "crashes at the end of step %s", step_names[d->step]);
+		crash_and_back(n);
+		return;
+	}
 	tell(n, "step %s: %s %s", step_names[d->step],
 		d->outcome == STEP_OK	    ? "ok"
 		: d->outcome == STEP_FAILED ? "FAILED"
