@@ -49,11 +49,13 @@ struct gate;
 typedef void vips_changed_fn(void *arg);
 struct vips *vips_new(struct loop *l, const struct vip_spec *spec, size_t n, us_t lifetime, vips_changed_fn *changed,
 	void *arg, struct err *e);
-void vips_free(struct vips *v);			 /* leaves addresses as they are */
-int vips_add(struct vips *v, struct err *e);	 /* all of them; idempotent; refreshes the lifetime; verified */
+void vips_free(struct vips *v); /* leaves addresses as they are */
+/* All of them; idempotent; refreshes the lifetime; verified. -1: what this call had added is taken away again. */
+int vips_add(struct vips *v, struct err *e);
 int vips_refresh(struct vips *v, struct err *e); /* lifetime only; an address that has vanished is not re-created: -1 */
 int vips_remove(struct vips *v, struct err *e);	 /* all of them, stops announcing; verified */
-bool vips_held(const struct vips *v, size_t i);	 /* from the kernel's own dump and events */
+/* From the kernel's own dump and events. One of IPv6 that somebody put under duplicate detection is not held until that is over. */
+bool vips_held(const struct vips *v, size_t i);
 bool vips_held_all(const struct vips *v);
 bool vips_held_any(const struct vips *v);
 /* Now, at 0.1, 0.5, 1, 2, 5 s and then every 30 s, until removed; again from the start after a link came up or changed its MAC. */
@@ -61,10 +63,11 @@ void vips_announce(struct vips *v);
 /* Announcements leave only while g is open (packet sockets pass the gate by): a timer that fires late, after a stall, must not lead
  * clients back to a node whose lease has gone. g must outlive v, or be set to NULL (always) before it is freed. */
 void vips_announce_through(struct vips *v, const struct gate *g);
-/* From now on fn(arg, i, mac) for each ARP frame by which another MAC on the interface claims address i, whether it is held here or
- * not: on a standby those are the primary's announcements and answers. */
+/* From now on fn(arg, i, mac) for each frame of ARP or ND by which another MAC on the interface claims address i, whether it is held
+ * here or not: on a standby those are the primary's announcements and answers. */
 typedef void vips_conflict_fn(void *arg, size_t i, const char *mac);
-/* RFC 5227 probe, one request an address, claiming nothing: who has it answers, and fn hears it. Waiting is the caller's. */
+/* One question an address (RFC 5227 section 2.1.1, RFC 4862 section 5.4.2), claiming nothing: who has it answers, and fn hears it.
+ * Waiting is the caller's. */
 void vips_probe(struct vips *v);
 int vips_watch_conflicts(struct vips *v, vips_conflict_fn *fn, void *arg, struct err *e);
 
