@@ -20,11 +20,11 @@
  *                At one renewal per 100 ms, one of each and two ports: 0.05 % of a processor.
  *   end          last answer to a UDP echo across a veth pair, before the lease's end, never after it:
  *                  lease 200 ms, 15 rounds: IPv4 16.1 to 43 ms, IPv6 16.0 to 47;  500 ms, 12 rounds: 16.4 to 65, 16.5 to 109;
- *                  1 s, 9 rounds: 17.4 to 28, 16.0 to 72.  16 to 20 ms are the gate's (three ticks of guard and one of rounding, see
+ *                  1 s, 9 rounds: 17.4 to 28, 16.0 to 72.  15 to 20 ms are the gate's (three ticks of guard and one of rounding, see
  *                  gate.c), the rest is a client that had to wait for a processor.
  *                300 random stops of the renewing process, lease 60 ms: none of 61253 answers (IPv4) and 44918 (IPv6) after the end.
  *   in the lab   (tests/lab/test_gate.py) a supervisor stopped or killed, TCP, both families, on the host and in a container:
- *                last answer 16 to 31 ms before the end of a lease of 1 s, 20 to 48 ms of one of 200 ms.
+ *                last answer 15 to 31 ms before the end of a lease of 1 s, 18 to 48 ms of one of 200 ms.
  *   made again   after `nft flush ruleset`, whole and open: 0.6 ms in the median, at most 1.1 ms, 50 rounds.
  *   waiting      beside two processes that reload a firewall all the time (tests/unit/test_vip_lease.c) a renewal waited up to 305 ms
  *                inside the kernel: 1960 renewals, none alive past its lease; without the guard the same test fails.
