@@ -282,8 +282,11 @@ static void begin_change(struct core *c, enum role_event ev, enum role next, con
 		bool first = ev == RE_WON && c->disk.term == 1;
 		bool fresh = ev == RE_WON && c->won_from != NOBODY;
 
-		change_begin(c, kind_of_change(c, ev), first ? NOBODY : fresh ? c->won_from : me_of(c), me_of(c),
-			ev == RE_WON && c->fault_at > 0 ? c->fault_at : c->now, why);
+		change_begin(c, kind_of_change(c, ev),
+			first	? NOBODY
+			: fresh ? c->won_from
+				: me_of(c),
+			me_of(c), ev == RE_WON && c->fault_at > 0 ? c->fault_at : c->now, why);
 	} else if (next == ROLE_DEMOTING && ev != RE_GAVE) {
 		change_begin(c, "demotion", me_of(c), NOBODY, c->now, why);
 	}

@@ -40,8 +40,9 @@ static void take(struct core *c, const struct asked *q, us_t from)
 		resume_term(c);
 		c->acked = q->at;
 		c->lease_ref = from + c->conf.lease;
-		role_event(c, RE_RESUMED, "%s does not answer, a reference address does, and nothing shows %s in service",
-			peer_name(c), peer_name(c));
+		role_event(c, RE_RESUMED,
+			"%s does not answer, a reference address does, and nothing shows %s in service", peer_name(c),
+			peer_name(c));
 		return;
 	}
 	if (!store_bid(c, term_to_take(c)))
@@ -52,9 +53,10 @@ static void take(struct core *c, const struct asked *q, us_t from)
 	c->lease_peer = -1; /* nobody promised anything */
 	c->lease_ref = from + c->conf.lease;
 	role_event(c, RE_WON, "%s",
-		g == GROUND_FORCE  ? "forced by the operator, a reference address answers"
-		: g == GROUND_WORD ? "the other node released its term, a reference address answers"
-				   : "the other node is silent, a reference address answers and nothing shows it in service");
+		g == GROUND_FORCE ? "forced by the operator, a reference address answers"
+		: g == GROUND_WORD
+			? "the other node released its term, a reference address answers"
+			: "the other node is silent, a reference address answers and nothing shows it in service");
 }
 
 void on_witness(struct core *c, const struct core_event *ev)
@@ -68,9 +70,9 @@ void on_witness(struct core *c, const struct core_event *ev)
 	forget(c, ev->witness.reached);
 	if (q.kind == WITNESS_CLEAR)
 		say(c->veto, "%s",
-			!veto			? ""
+			!veto					  ? ""
 			: ev->witness.text && ev->witness.text[0] ? ev->witness.text
-						: "a sign of life");
+								  : "a sign of life");
 	if (!ev->witness.reached || (veto && !core_broken.veto_blind))
 		return;
 	if (q.ground != GROUND_NONE)

@@ -86,6 +86,8 @@ static us_t usual_time(struct world *w, enum step_kind k)
 	case STEP_MYSQL_FOLLOW:
 		return (us_t)rnd_in(w, 2e3, rnd(w) < .9 ? 60e3 : 1500e3);
 	case STEP_FENCE: /* the command confirms; some devices are slow */
+		if (w->phase)
+			return 100000;
 		return (us_t)rnd_in(w, 2e4, rnd(w) < .7 ? 3e5 : 3e6);
 	default:
 		return (us_t)rnd_in(w, 300, 20e3);
@@ -110,9 +112,14 @@ static void do_step(struct node *n, const struct core_action *a)
 		.outcome = STEP_OK };
 	if (r < (a->step == STEP_FENCE ? w->fence_fail : w->step_fail))
 		d->outcome = rnd(w) < .5 ? STEP_FAILED : STEP_UNKNOWN;
-	if (a->step == STEP_FENCE && in > a->timeout_us) { /* ended by its deadline; what it had asked for may still happen */
+	if (a->step == STEP_FENCE &&
+		in > a->timeout_us) { /* ended by its deadline; what it had asked for may still happen */
 		d->outcome = STEP_UNKNOWN;
 		in = a->timeout_us;
+	}
+	if (a->step == STEP_FENCE && w->fence_dead) {
+		d->outcome = STEP_FAILED;
+		in = 1000;
 	}
 	at(w, in, W_EFFECT, n->me, a->serial, n->start, NULL);
 }
@@ -261,7 +268,8 @@ void node_boot(struct node *n)
 		return;
 	if (!n->power) {
 		n->power = true;
-		n->offset = rnd_in(w, 1e6, 5e6) - n->rate * (double)w->t; /* a monotonic clock begins anew with the host */
+		n->offset =
+			rnd_in(w, 1e6, 5e6) - n->rate * (double)w->t; /* a monotonic clock begins anew with the host */
 		n->boot = 1 + pick(w, 1u << 30);
 		at(w, (us_t)rnd_in(w, 1e4, 8e5), W_SERVER_UP, n->me, 0, 0, NULL);
 	}

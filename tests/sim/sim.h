@@ -183,6 +183,7 @@ struct world {
 	us_t torn_since;
 	bool tidy; /* healed */
 	bool calm; /* no faults at all yet */
+	bool wiped; /* both nodes lost their state */
 	bool arb_up;
 	int64_t rev;
 	struct reg_value value;
@@ -204,6 +205,7 @@ struct world {
 	void (*hook)(struct world *w);
 	int phase;
 	us_t late, window, slow_ref;
+	bool fence_dead; /* fails at once, and does nothing */
 };
 
 /* world.c */

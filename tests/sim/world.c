@@ -150,7 +150,7 @@ static us_t way(struct world *w, int from, int to)
 {
 	if (w->phase == 1 && from == 1 && to == 0)
 		return 225000; /* the directed run's one slow confirmation */
-	if (w->slow_ref && from == REF)
+	if (w->slow_ref && from == REF && to == 0)
 		return w->slow_ref;
 	return w->phase ? 500 : net_delay(w);
 }
@@ -346,9 +346,11 @@ void on_witness_answer(struct world *w, struct event *e)
 	if (!n->running || n->start != e->b || put_off(w, e))
 		return;
 	if (w->packets)
-		tell(n, "the world around: %sreached%s", ev.witness.reached ? "" : "not ", ev.witness.veto ? ", a veto" : "");
+		tell(n, "the world around: %sreached%s", ev.witness.reached ? "" : "not ",
+			ev.witness.veto ? ", a veto" : "");
 	for (size_t i = 0; i < ARRAY_LEN(n->asked) && ev.witness.reached; i++)
-		if (n->asked[i].id == ev.witness.id && n->core->ask.id == ev.witness.id && n->asked[i].at > n->confirmed)
+		if (n->asked[i].id == ev.witness.id && n->core->ask.id == ev.witness.id &&
+			n->asked[i].at > n->confirmed)
 			n->confirmed = n->asked[i].at;
 	node_feed(n, &ev);
 }
