@@ -110,6 +110,7 @@ struct sup {
 	size_t q_head, q_len;
 	bool pumping;
 	us_t wake_at; /* when the tick was due; 0 not yet */
+	us_t stall_told;
 	us_t change_told; /* started_at of the last change that went to the journal */
 
 	int state_lock;
@@ -135,7 +136,7 @@ struct sup {
 
 	struct arbiter *arbiter;
 	uint64_t arbiter_cluster; /* as stored; 0 not yet */
-	struct witness *witness; /* NULL until the core has asked */
+	struct witness *witness;  /* NULL until the core has asked */
 	struct vips *vips;
 	struct gate *gate;
 	char gate_name[NAME_MAX_LEN + 8];
