@@ -361,6 +361,7 @@ static enum verdict took_prechecked(struct redis_call *c, const redisReply *r)
 		return v;
 	if (!c->info.master)
 		return refuse(c, "this Redis is not the master");
+	c->offset = c->info.offset;
 	return c->info.replicas ? NEXT : refuse(c, "no replica is connected to this Redis");
 }
 
@@ -397,7 +398,6 @@ static const struct step unfreeze_steps[] = { { OLD, send_unpause, took_thawed }
 static const struct step position_steps[] = { { OLD, send_info, took_position }, END };
 static const struct step reach_steps[] = { { OLD, send_info, took_reached }, END };
 static const struct step kill_steps[] = { { OLD, send_kill, NULL }, END };
-static const struct step precheck_steps[] = { { OLD, send_examine, took_prechecked }, END };
 
 /* --- following -------------------------------------------------------------------------------------------------------------------------------- */
 
@@ -519,6 +519,10 @@ static const struct step handover_steps[] = { { OLD, send_examine, took_old_is_m
 	{ OLD, send_pause, took_paused }, { NEW, send_info, took_reached }, { OLD, send_replicaof, took_stepped_down },
 	{ NEW, send_promote, took_exec }, { NEW, send_role, took_handed_over }, { OLD, send_kill, took_thawed }, END };
 
+/* What a hand-over asks of both before it holds a single write: a replica that does not answer or keep up is found out here. */
+static const struct step precheck_steps[] = { { OLD, send_examine, took_prechecked },
+	{ NEW, send_examine, took_new_is_replica }, END };
+
 /* --- reclaim: NEW is this server, OLD the other ----------------------------------------------------------------------------------------------------- */
 
 static const struct step reclaim_attach[] = { { OLD, send_ask_auth, took_auth }, { OLD, send_auth, NULL },
@@ -593,7 +597,7 @@ static void on_deadline(void *arg, us_t now)
 	snprintf(text, sizeof(text), "no end in time, at: %s",
 		c->step->took == took_attached	? "waiting for the link to the new master"
 		: c->step->took == took_reached ? "waiting for the replica to receive everything"
-						: "waiting for an answer");
+						: "waiting for an answer of Redis");
 	if (c->undo == undo_pause && !c->undoing) { /* nothing but the pause to take back: give it a moment */
 		timer_in(c->deadline, 200 * US_PER_MS);
 		timer_off(c->again);
