@@ -61,8 +61,9 @@ static bool last_holder(const struct sup *s)
 	return by_register || (by_peer && !(s->reg.term > d->held));
 }
 
-/* A Redis whose master is gone or that has followed nobody since it started: may its data be taken for the pair's? Only when the other's are known to be no more
- * (the offset goes on through promotions and resyncs, and is lost only with the data), or nobody can have newer ones. */
+/* A Redis whose master is gone or that has followed nobody since it started: may its data be taken for the pair's? Only when the
+ * other's are known to be no more (the offset goes on through promotions and resyncs, and is lost only with the data), or nobody can
+ * have newer ones. */
 static bool nothing_newer(const struct sup *s, enum db_kind kind)
 {
 	const struct db_facts *mine = &s->server[s->me][kind].facts, *theirs = &s->server[s->peer][kind].facts;
@@ -150,8 +151,8 @@ static bool redis_bereft(const struct sup *s, const struct core_view *v, char *w
 		return false;
 	snprintf(why, SENTENCE_MAX,
 		"redis on %s was restarted and has lost what the one on %s still holds: it is not opened; %s takes "
-		"over when "
-		"it is ready (or, to go on without those data, type REPLICAOF NO ONE into it)",
+		"over "
+		"when it is ready (or, to go on without those data, type REPLICAOF NO ONE into it)",
 		s->conf->node[s->me].name, s->conf->node[s->peer].name, s->conf->node[s->peer].name);
 	return true;
 }
