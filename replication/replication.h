@@ -18,6 +18,8 @@ struct db_target {
 	/* how this server's other half reaches it and the account to replicate with */
 	char peer_host[64];
 	int peer_port;
+	char own_host[64];     /* the node's address, also when `at` names a socket */
+	char binlog_tool[256]; /* MySQL: command that reads a server's binary log; "" the dialect's own */
 	char repl_user[64], repl_password[256];
 	bool repl_tls;
 	char repl_ca_file[256];
@@ -54,6 +56,7 @@ struct db_facts {
 	us_t lag;		  /* apply lag as the server knows it; US_UNKNOWN for NULL */
 	us_t silence;		  /* since anything arrived from the source; US_UNKNOWN */
 	int64_t unapplied;	  /* received, not executed: transactions; -1 unknown */
+	char origin[40]; /* MySQL: the name this server's own transactions carry: server_uuid, MariaDB server_id; "" unknown */
 	char executed[GTID_MAX], received[GTID_MAX], purged[GTID_MAX];
 	bool semi_source_on, semi_replica_on;
 	int semi_clients;  /* semi-sync replicas connected to this source */
@@ -79,6 +82,11 @@ enum db_op {
 	OP_SYNC_OFF,
 	OP_KILL_CLIENTS, /* end client sessions, ours and replication's excepted */
 	OP_PRECHECK, /* planned change away from this server: no long statements or table locks in the way; text says what */
+	OP_EXPORT, /* MySQL. arg: a folder. What this server holds and the peer lacks, into a new file there, proven whole. Text: JSON
+		      {file, lacking, transactions, bytes}; file "" when there is nothing */
+	OP_CLONE, /* MySQL's, not MariaDB's: this server's data are replaced by the peer's. Until the text says otherwise nothing was
+		     touched. OK: the server ends now and is to be started */
+	OP_CLONED, /* did that clone end well? */
 	OP_COUNT
 };
 extern const char *const db_op_names[OP_COUNT];
@@ -96,7 +104,7 @@ const struct db_facts *db_look(const struct db *d);
 void db_hurry(struct db *d);		       /* observe now */
 void db_interval(struct db *d, us_t interval); /* faster under suspicion */
 /* Starts op; several may be under way on one server (observation never waits behind them). done exactly once unless cancelled.
- * arg_text: OP_REACH's position, else NULL. Returns a handle for db_cancel, or NULL with e. */
+ * arg_text: OP_REACH's position, OP_EXPORT's folder, else NULL. Returns a handle for db_cancel, or NULL with e. */
 struct db_call;
 struct db_call *db_start(
 	struct db *d, enum db_op op, const char *arg_text, us_t timeout, db_done_fn *done, void *arg, struct err *e);
@@ -104,8 +112,18 @@ void db_cancel(struct db_call *c);
 
 /* MySQL: is everything in `have` contained in `of`? Pure; MySQL GTID sets or MariaDB positions by dialect. -1: not understood. */
 int gtid_contains(bool mariadb, const char *of, const char *have);
+/* MySQL: does `theirs` hold transactions that `origin` wrote and `own` lacks? What a server lost that wrote them, and might number a second
+ * time. -1: not understood. */
+int gtid_lost(bool mariadb, const char *own, const char *theirs, const char *origin);
 /* Transactions in `of` that `have` lacks; -1 unknown. */
 int64_t gtid_missing(bool mariadb, const char *of, const char *have);
+
+/* For `hactl doctor`: everything about a server that its judgment needs, read and never changed. MySQL: the helper's routines "examine"
+ * (as hactl's account), "examine_admin" (as the server's administrator), "examine_self" (any account); see sql_doctor.c. Redis:
+ * redis_examine, whose fn is called exactly once, from the loop: doc (JSON text, valid during the call), or NULL with life and text:
+ * {"info": {}, "config": {}, "denied": [{"command", "error"}], "sentinel": count, "trouble": {}}. See redis_doctor.c. */
+typedef void redis_examined_fn(void *arg, const char *doc, enum db_life life, const char *text);
+int redis_examine(struct loop *l, const struct sql_target *t, us_t timeout, redis_examined_fn *fn, void *arg, struct err *e);
 
 extern const struct sql_routine replication_sql_routines[]; /* ends with a NULL name; for sqlproc_main */
 

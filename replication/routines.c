@@ -18,6 +18,12 @@ const struct sql_routine replication_sql_routines[] = {
 	{ "sync_off", routine_sync_off },
 	{ "kill_clients", routine_kill_clients },
 	{ "precheck", routine_precheck },
+	{ "examine", routine_examine },
+	{ "examine_admin", routine_examine_admin },
+	{ "examine_self", routine_examine_self },
+	{ "export", routine_export },
+	{ "clone", routine_clone },
+	{ "cloned", routine_cloned },
 	{ NULL, NULL },
 };
 

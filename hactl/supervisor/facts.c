@@ -41,6 +41,28 @@ static bool server_ill(const struct sup *s, enum db_kind kind, char *why)
 	return true;
 }
 
+/* A primary whose server came back from a crash without transactions that it had written and the standby has: MariaDB takes back what
+ * nobody acknowledged, and would give the same numbers to the next ones. It is not opened; the standby, which has them, may take over. */
+static bool server_lost(const struct sup *s, char *why)
+{
+	const struct db_facts *mine = &s->server[s->me][DB_MYSQL].facts, *theirs = &s->server[s->peer][DB_MYSQL].facts;
+	const char *node = s->conf->node[s->me].name, *peer = s->conf->node[s->peer].name;
+	struct core_view v;
+
+	core_look(s->core, now_us(), &v);
+	if (v.role != ROLE_PRIMARY || mine->life != DB_UP || mine->writable || theirs->life != DB_UP)
+		return false;
+	if (gtid_lost(mine->mariadb, mine->executed, theirs->executed, mine->origin) != 1 &&
+		gtid_lost(mine->mariadb, mine->executed, theirs->received, mine->origin) != 1)
+		return false;
+	snprintf(why, SENTENCE_MAX,
+		"mysql on %s came back without transactions of its own that %s holds; opened, it would number others "
+		"the same: make "
+		"%s primary",
+		node, peer, peer);
+	return true;
+}
+
 /* How old this replica's data may be: the lag it had when its stream last ran, plus how long the primary lived on without it. */
 static us_t staleness(const struct sup *s, const struct server *v)
 {
@@ -231,7 +253,7 @@ void facts_update(struct sup *s)
 	n.redis_offset = s->server[s->me][DB_REDIS].facts.offset;
 	n.address_held = s->vips && vips_held_any(s->vips);
 	n.ill = (s->bereft && v.failover_ready) || server_ill(s, DB_MYSQL, n.why) || server_ill(s, DB_REDIS, n.why) ||
-		health_ill(s, n.why);
+		server_lost(s, n.why) || health_ill(s, n.why);
 	n.ready = !n.ill && !server_unready(s, DB_MYSQL, n.why) && !server_unready(s, DB_REDIS, n.why) && n.known;
 	s->facts = n;
 	facts_would_lose(s);
@@ -239,10 +261,39 @@ void facts_update(struct sup *s)
 		pump_facts(s);
 }
 
+bool facts_forget(struct sup *s)
+{
+	bool any = false;
+
+	for (size_t k = 0; k < DB_KIND_COUNT; k++) {
+		struct server *v = &s->server[s->me][k];
+
+		if (!v->db)
+			continue;
+		any = v->stale = true;
+		db_hurry(v->db);
+	}
+	if (any)
+		s->facts.known = false;
+	return any;
+}
+
 /* Our own server is never out of reach: when it does not even take the connection, its queue is full because it is stopped. */
 static bool silent_life(const struct sup *s, const struct server *v, const struct db_facts *f)
 {
 	return f->life == DB_HUNG || (f->life == DB_UNREACHABLE && v->node == s->me);
+}
+
+/* Between two looks at a replica something came from its source: data, or a heartbeat of the stream. Redis tells silence in whole seconds
+ * only, but its offset moves with every ping of its master. */
+static bool stream_moved(enum db_kind kind, const struct db_facts *before, const struct db_facts *f)
+{
+	if (before->life != DB_UP || f->life != DB_UP || !before->replica || !f->replica)
+		return false;
+	if (kind == DB_REDIS)
+		return f->offset > before->offset;
+	return !str_eq(f->received, before->received) ||
+	       (f->silence != US_UNKNOWN && f->seen_at - f->silence > before->seen_at);
 }
 
 void facts_observed(void *arg, const struct db_facts *f)
@@ -252,6 +303,9 @@ void facts_observed(void *arg, const struct db_facts *f)
 	enum db_kind kind = v == &s->server[v->node][DB_MYSQL] ? DB_MYSQL : DB_REDIS;
 	bool news;
 
+	if (stream_moved(kind, &v->looked, f))
+		v->moved_after = v->looked.seen_at;
+	v->looked = *f;
 	/* while an operation of ours runs, and for what was asked before it ended, only death is news */
 	if (f->life == DB_UP && v->ops > 0)
 		return;

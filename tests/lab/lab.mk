@@ -14,6 +14,18 @@ chaos: all
 lab-long: all
 	LAB_LONG=1 BUILD=$(abspath $(BUILD)) HACTL=$(abspath $(BUILD))/hactl /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/lab -k packets_lost
 
+# hactl as its next minor version would speak to this one (see hactl/wire/wire.h): for the test of a rolling upgrade.
+NEXT_WIRE := $(patsubst hactl/wire/%.c,$(BUILD)/next/%.o,$(wildcard hactl/wire/*.c))
+$(BUILD)/hactl-next: $(BUILD)/obj/hactl/main.o $(NEXT_WIRE) $(LIB)
+	@echo "  LINK  $@"
+	@$(CC) $(OPT) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/next/%.o: hactl/wire/%.c
+	@mkdir -p $(@D)
+	@echo "  CC    $< (next)"
+	@$(CC) $(ALL_CFLAGS) -DWIRE_NEXT -MMD -MP -c -o $@ $<
+-include $(NEXT_WIRE:.o=.d)
+
 # the checker itself: a hactl without one of its safety rules must be caught
 .PHONY: chaos-broken
 chaos-broken:

@@ -91,19 +91,22 @@ class Recorder:
 
 class Pair:
     def __init__(self, lease="1s", arbiter_timeout="300ms", flap_window="0s", enforce="nft", containers=False, database=flavour.MariaDB,
-                 guards=True, clock_of=None):
-        """guards=False: nothing but its supervisor and the kernel's gate stands between a node and its clients. clock_of: a node whose time
-        of day can be set."""
+                 guards=True, authority=None, second_link=False, change=(), clock_of=None):
+        """guards=False: nothing but its supervisor and the kernel's gate stands between a node and its clients. authority: the line of
+        hactl.conf, in place of the arbiter's; {dir} is the pair's folder. second_link: another wire, for heartbeats only.
+        change: (what, instead) in the configuration file, each once. clock_of: a node whose time of day can be set."""
         self.database = database(BUILD)
         data = flavour.template(self.database, BUILD)
         self.dir = tempfile.mkdtemp(prefix="hactl-lab-")
         self.recorders = itertools.count(1)
-        self.wire = net.Wire(self.dir)
+        self.wire = net.Wire(self.dir, second_link)
         self.containers, self.guards = containers, guards
         if clock_of:
             self._own_clock(clock_of)
         try:
-            servers.write_shared(self.dir, lease=lease, arbiter_timeout=arbiter_timeout, flap_window=flap_window, enforce=enforce)
+            servers.write_shared(self.dir, lease=lease, arbiter_timeout=arbiter_timeout, flap_window=flap_window, enforce=enforce,
+                                 authority=authority, second_link=second_link)
+            servers.change(f"{self.dir}/hactl.conf", change)
             servers.start(self["arbiter"], "etcd")
             for i, name in enumerate(NODES, 1):
                 servers.write_node(self[name], self.database, i, OTHER[name])

@@ -532,6 +532,69 @@ static void unknown_since(void **state)
 	bench_free(b);
 }
 
+/* Two looks at a replica, and whether something came from its source between them; the moment is that of the first look. */
+static void a_stream_that_moves(void **state)
+{
+	const struct {
+		const char *what;
+		enum db_kind kind;
+		struct db_facts before, after;
+		bool moved;
+	} rows[] = {
+		{ "nothing new", DB_MYSQL, OF(my_replica, f_.silence = US_PER_SEC),
+			OF(my_replica, f_.silence = 2 * US_PER_SEC), false },
+		{ "rows", DB_MYSQL, my_replica, OF(my_replica, STR_COPY(f_.received, "0-1-6")), true },
+		{ "a heartbeat of the stream", DB_MYSQL, my_replica, OF(my_replica, f_.silence = 0), true },
+		{ "silence that nobody measured", DB_MYSQL, my_replica, OF(my_replica, f_.silence = US_UNKNOWN),
+			false },
+		{ "a source", DB_MYSQL, my_source, OF(my_source, STR_COPY(f_.received, "0-1-6")), false },
+		{ "a replica that was a source", DB_MYSQL, my_source, OF(my_replica, f_.silence = US_PER_SEC), false },
+		{ "a replica that was dead", DB_MYSQL, OF(my_replica, f_.life = DB_DEAD),
+			OF(my_replica, STR_COPY(f_.received, "0-1-6")), false },
+		{ "bytes", DB_REDIS, red_replica, OF(red_replica, f_.offset = 8), true },
+		{ "no bytes", DB_REDIS, red_replica, red_replica, false },
+		{ "the offset of another master", DB_REDIS, red_replica, OF(red_replica, f_.offset = 2), false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct bench *b = bench_new(true, true, true, PEER);
+		struct server *v = &b->s.server[ME][rows[i].kind];
+		us_t first;
+
+		see(b, ME, rows[i].kind, rows[i].before);
+		assert_true(v->moved_after == 0);
+		first = v->looked.seen_at;
+		while (now_us() <= first) /* two looks are never at one moment */
+			continue;
+		see(b, ME, rows[i].kind, rows[i].after);
+		if (v->moved_after != (rows[i].moved ? first : 0))
+			fail_msg("%s: %s", rows[i].what, v->moved_after ? "taken for news" : "not noticed");
+		bench_free(b);
+	}
+}
+
+/* After a stall nothing is known until each server has been seen anew: the answer that was on its way does not count. */
+static void what_was_known_before_a_stall(void **state)
+{
+	struct bench *b = bench_new(true, false, true, PEER);
+
+	(void)state;
+	see(b, ME, DB_MYSQL, my_replica);
+	assert_true(b->s.facts.known);
+	assert_true(facts_forget(&b->s));
+	assert_false(b->s.facts.known);
+	see(b, ME, DB_MYSQL, my_replica); /* asked before */
+	assert_false(b->s.facts.known);
+	see(b, ME, DB_MYSQL, my_replica);
+	assert_true(b->s.facts.known);
+	bench_free(b);
+
+	b = bench_new(false, false, false, PEER);
+	assert_false(facts_forget(&b->s)); /* without servers there is nothing to forget */
+	bench_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -548,6 +611,8 @@ int main(void)
 		cmocka_unit_test(what_was_asked_before_an_operation_ended),
 		cmocka_unit_test(would_lose),
 		cmocka_unit_test(unknown_since),
+		cmocka_unit_test(a_stream_that_moves),
+		cmocka_unit_test(what_was_known_before_a_stall),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
