@@ -131,6 +131,7 @@ struct sup {
 	struct core_facts facts;
 	struct server server[NODES][DB_KIND_COUNT];
 	char frozen_at[GTID_MAX]; /* position of the last planned freeze */
+	bool bereft; /* primary, and the Redis here has lost what the other's still holds */
 	char would_lose[SENTENCE_MAX];
 	us_t exposed_since; /* wall clock: since when nobody knows what a failover would lose; 0 known */
 
