@@ -304,7 +304,7 @@ static void on_status(void *arg, json_t *line)
 	*status = json_incref(json_object_get(line, "status"));
 }
 
-/* What the operator's choice of authority is safe against. TODO: the one function for it in hactl/config, when it is there. */
+/* What the operator's choice of authority is safe against: the one place here where the words of hactl/config go. */
 static void print_safety(const struct conf *conf, FILE *to)
 {
 	fprintf(to, "authority %s (what it is safe against: `hactl check`)\n", conf_authority_names[conf->authority]);
@@ -390,6 +390,8 @@ static int print_grants(struct cli *c, const struct conf *conf, int me)
 		grants_print_sql(true, m->user, m->replication_user, stdout);
 	if (m->present && (!doc || !mariadb))
 		grants_print_sql(false, m->user, m->replication_user, stdout);
+	if (!m->present && !conf->node[me].redis.present)
+		fputs("hactl: no database is configured: no account is needed\n", stderr);
 	if (conf->node[me].redis.present)
 		grants_print_redis(*conf->node[me].redis.user ? conf->node[me].redis.user : "hactl", stdout);
 	doctor_free(d);

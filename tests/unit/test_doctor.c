@@ -398,6 +398,8 @@ static const struct row redis_rows[] = {
 		"a container", "replicaof" },
 	{ false, "{'config': {'appendonly': 'no'}}", "{'options': {'replicaof': null}}", NULL, false,
 		"data after a restart", SEV_WRONG, "comes back empty", "appendonly yes", "role after a restart" },
+	{ false, "{'config': {'appendonly': 'no'}}", "{'seen': false, 'why': 'a container'}", NULL, false,
+		"data after a restart", SEV_NOTE, "not known", "appendonly yes" },
 	{ false, "{'config': {'appendonly': 'no'}}", "{}", NULL, false, "data after a restart", SEV_OK,
 		"boots as a replica", "" },
 	{ false, "{'config': {'appendonly': 'no', 'save': '3600 1'}}", "{}", NULL, false, "data after a restart",
