@@ -25,6 +25,9 @@ const char *const db_op_names[OP_COUNT] = {
 	[OP_SYNC_OFF] = "sync off",
 	[OP_KILL_CLIENTS] = "end clients",
 	[OP_PRECHECK] = "precheck",
+	[OP_EXPORT] = "export",
+	[OP_CLONE] = "clone",
+	[OP_CLONED] = "cloned",
 };
 
 static const struct db_driver *const drivers[DB_KIND_COUNT] = {

@@ -351,3 +351,72 @@ int gtid_as_position(bool mariadb, const char *text, char *out, size_t size)
 	set_free(&s);
 	return 0;
 }
+
+/* The last of span b's server and domain in a; 0 none. */
+static uint64_t last_in(const struct set *a, const struct span *b)
+{
+	for (size_t i = 0; i < a->n; i++)
+		if (str_eq(a->at[i].key, b->key))
+			return a->at[i].last;
+	return 0;
+}
+
+/* Of one domain: the lowest of what `a` has last of the servers of which b has more; else b's own end of the domain. NULL: a has nothing
+ * of one of those servers. */
+static const char *domain_start(const struct set *a, const struct set *b, uint32_t domain, uint64_t *seq)
+{
+	const char *extra = NULL, *end = "";
+	uint64_t top = 0;
+
+	for (size_t i = 0; i < b->n; i++) {
+		const struct span *s = &b->at[i];
+		uint64_t theirs = last_in(a, s);
+
+		if (s->domain != domain)
+			continue;
+		if (s->last > top) {
+			top = s->last;
+			end = s->key;
+		}
+		if (s->last <= theirs)
+			continue;
+		if (!theirs)
+			return NULL;
+		if (!extra || theirs < *seq) {
+			extra = s->key;
+			*seq = theirs;
+		}
+	}
+	if (!extra)
+		*seq = top;
+	return extra ? extra : end;
+}
+
+static bool first_of_domain(const struct set *s, size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (s->at[k].domain == s->at[i].domain)
+			return false;
+	return true;
+}
+
+int gtid_before_extra(const char *of, const char *have, char *out, size_t size)
+{
+	struct set a = { 0 }, b = { 0 };
+	size_t len = 0;
+	int r = parse(true, of, &a) < 0 || parse(true, have, &b) < 0 ? -1 : 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; r == 0 && i < b.n; i++) {
+		uint64_t seq = 0;
+		const char *key = first_of_domain(&b, i) ? domain_start(&a, &b, b.at[i].domain, &seq) : "";
+
+		if (!key)
+			r = 1;
+		else if (key[0])
+			str_add(out, size, &len, "%s%s-%" PRIu64, len ? "," : "", key, seq);
+	}
+	set_free(&a);
+	set_free(&b);
+	return r;
+}

@@ -16,6 +16,9 @@ static const char *const routines[OP_COUNT] = {
 	[OP_SYNC_OFF] = "sync_off",
 	[OP_KILL_CLIENTS] = "kill_clients",
 	[OP_PRECHECK] = "precheck",
+	[OP_EXPORT] = "export",
+	[OP_CLONE] = "clone",
+	[OP_CLONED] = "cloned",
 };
 
 struct mysql_call {
@@ -65,6 +68,11 @@ static us_t left(const struct mysql_call *c)
 
 /* --- arguments ------------------------------------------------------------------------------------------------------------- */
 
+static bool speaks_to_peer(enum db_op op)
+{
+	return op == OP_FOLLOW || op == OP_PRECHECK || op == OP_EXPORT || op == OP_CLONE;
+}
+
 static char *make_args(const struct mysql_call *c, const char *position)
 {
 	const struct db_target *t = &c->mysql->db->target;
@@ -75,8 +83,12 @@ static char *make_args(const struct mysql_call *c, const char *position)
 	json_object_set_new(o, "tag", json_string(c->tag));
 	json_object_set_new(o, "brief", json_boolean(c->mysql->forgetting != NULL));
 	if (position)
-		json_object_set_new(o, "position", json_string(position));
-	if (c->base.op == OP_FOLLOW || c->base.op == OP_PRECHECK) {
+		json_object_set_new(o, c->base.op == OP_EXPORT ? "dir" : "position", json_string(position));
+	if (speaks_to_peer(c->base.op)) {
+		json_object_set_new(o, "tool", json_string(t->binlog_tool));
+		json_object_set_new(o, "own_host", json_string(t->own_host));
+		json_object_set_new(o, "own_port", json_integer(t->at.port));
+		json_object_set_new(o, "db_start", json_integer(c->mysql->db->facts.db_start));
 		json_object_set_new(o, "host", json_string(t->peer_host));
 		json_object_set_new(o, "host_port", json_integer(t->peer_port));
 		json_object_set_new(o, "user", json_string(t->at.user));

@@ -18,6 +18,8 @@ struct db_target {
 	/* how this server's other half reaches it and the account to replicate with */
 	char peer_host[64];
 	int peer_port;
+	char own_host[64];     /* the node's address, also when `at` names a socket */
+	char binlog_tool[256]; /* MySQL: command that reads a server's binary log; "" the dialect's own */
 	char repl_user[64], repl_password[256];
 	bool repl_tls;
 	char repl_ca_file[256];
@@ -56,9 +58,10 @@ struct db_facts {
 	int64_t unapplied;	  /* received, not executed: transactions; -1 unknown */
 	char executed[GTID_MAX], received[GTID_MAX], purged[GTID_MAX];
 	bool semi_source_on, semi_replica_on;
-	int semi_clients;				   /* semi-sync replicas connected to this source */
-	int64_t db_start;				   /* changes with every restart of the server; 0 unknown */
-	uint64_t offset;				   /* Redis: master_repl_offset / slave offset */
+	int semi_clients;  /* semi-sync replicas connected to this source */
+	us_t semi_stalled; /* for how long commits have waited here without one being acknowledged */
+	int64_t db_start;  /* changes with every restart of the server; 0 unknown */
+	uint64_t offset;   /* Redis: master_repl_offset / slave offset */
 	bool link_up, sync_in_progress, loading, sentinel; /* Redis */
 	int replicas;					   /* connected replicas */
 };
@@ -78,6 +81,11 @@ enum db_op {
 	OP_SYNC_OFF,
 	OP_KILL_CLIENTS, /* end client sessions, ours and replication's excepted */
 	OP_PRECHECK, /* planned change away from this server: no long statements or table locks in the way; text says what */
+	OP_EXPORT, /* MySQL. arg: a folder. What this server holds and the peer lacks, into a new file there, proven whole. Text: JSON
+		      {file, lacking, transactions, bytes}; file "" when there is nothing */
+	OP_CLONE, /* MySQL's, not MariaDB's: this server's data are replaced by the peer's. Until the text says otherwise nothing was
+		     touched. OK: the server ends now and is to be started */
+	OP_CLONED, /* did that clone end well? */
 	OP_COUNT
 };
 extern const char *const db_op_names[OP_COUNT];
@@ -95,7 +103,7 @@ const struct db_facts *db_look(const struct db *d);
 void db_hurry(struct db *d);		       /* observe now */
 void db_interval(struct db *d, us_t interval); /* faster under suspicion */
 /* Starts op; several may be under way on one server (observation never waits behind them). done exactly once unless cancelled.
- * arg_text: OP_REACH's position, else NULL. Returns a handle for db_cancel, or NULL with e. */
+ * arg_text: OP_REACH's position, OP_EXPORT's folder, else NULL. Returns a handle for db_cancel, or NULL with e. */
 struct db_call;
 struct db_call *db_start(
 	struct db *d, enum db_op op, const char *arg_text, us_t timeout, db_done_fn *done, void *arg, struct err *e);

@@ -21,6 +21,9 @@ const struct sql_routine replication_sql_routines[] = {
 	{ "examine", routine_examine },
 	{ "examine_admin", routine_examine_admin },
 	{ "examine_self", routine_examine_self },
+	{ "export", routine_export },
+	{ "clone", routine_clone },
+	{ "cloned", routine_cloned },
 	{ NULL, NULL },
 };
 

@@ -60,6 +60,8 @@ int executed_set(struct task *t, char *out, size_t size, struct err *e); /* all 
 /* Has the applier executed all that was received? */
 int drained(struct task *t, const struct channel *c, struct err *e);
 int end_sessions(struct task *t, size_t *ended, char *refused, size_t size, struct err *e);
+/* The other server, as the control account or as the one that replicates. NULL with e. */
+MYSQL *open_peer(struct task *t, bool replication, struct err *e);
 /* Can the account that this server would replicate with log in at the other one? */
 int check_way_back(struct task *t, struct err *e);
 /* Takes the server's write lock; -1 and still writable when it cannot be had in time. tag: text for ST_PENDING. */
@@ -67,7 +69,7 @@ int freeze(struct task *t, const char *tag, us_t bound, struct err *e);
 
 sql_routine_fn routine_observe, routine_ping, routine_promote, routine_verify, routine_forget, routine_freeze,
 	routine_abort, routine_unfreeze, routine_demote, routine_position, routine_reach, routine_follow,
-	routine_sync_on, routine_sync_off, routine_kill_clients, routine_precheck,
-	routine_examine, routine_examine_admin, routine_examine_self;
+	routine_sync_on, routine_sync_off, routine_kill_clients, routine_precheck, routine_examine,
+	routine_examine_admin, routine_examine_self, routine_export, routine_clone, routine_cloned;
 
 #endif

@@ -5,14 +5,13 @@
  * connecting only.
  */
 #include "hactl/base/sqlproc.h"
-#include "replication/routines.h"
+#include "replication/export.h"
 
 #include <time.h>
 
 static const int net_timeout_s = 5; /* five lost heartbeats; also bounds STOP against a dead source */
 
-/* As the control account, or as the one that replicates. */
-static MYSQL *open_peer(struct task *t, bool replication, struct err *e)
+MYSQL *open_peer(struct task *t, bool replication, struct err *e)
 {
 	struct sql_target peer = { .port = (int)task_int(t, "host_port"), .tls = task_bool(t, "tls") };
 	enum sql_status status = SQL_FAILED;
@@ -43,8 +42,8 @@ int check_way_back(struct task *t, struct err *e)
 	return 0;
 }
 
-/* t: this server, already read-only. */
-static int compare(struct task *t, struct err *e)
+/* t: this server, already read-only. reused: why it is not known that no GTID was given twice; "" it is known. */
+static int compare(struct task *t, struct err *reused, struct err *e)
 {
 	auto_free char *own = xcalloc(4, GTID_TEXT);
 	char *theirs = own + GTID_TEXT, *purged = theirs + GTID_TEXT, *extra = purged + GTID_TEXT;
@@ -75,6 +74,10 @@ static int compare(struct task *t, struct err *e)
 	}
 	if (extra[0]) {
 		err_set(e, "diverged: this server holds transactions that the new primary lacks: %.300s", extra);
+		goto out;
+	}
+	if (t->dialect->mariadb && same_content(t, theirs, NULL, 0, reused) == 0) {
+		err_set(e, "diverged: a GTID was given twice: %.300s", reused->text);
 		goto out;
 	}
 	if (gtid_contains(t->dialect->mariadb, own, purged) != 1) {
@@ -147,6 +150,7 @@ int routine_follow(void *db, const char *args, char *out, size_t cap, struct err
 {
 	auto_task struct task t;
 	auto_free struct channel *c = xcalloc(1, sizeof(*c));
+	struct err reused = { "" };
 	int ro;
 
 	if (task_open(&t, db, args, out, cap, e) < 0)
@@ -159,8 +163,9 @@ int routine_follow(void *db, const char *args, char *out, size_t cap, struct err
 	if (c->configured && c->gtid && c->io_running && c->sql_running &&
 		str_eq(c->host, task_text(&t, "repl_host")) && c->port == task_int(&t, "host_port"))
 		return replica_semi(&t, e) < 0 ? -1 : task_say(&t, "followed already");
-	if (compare(&t, e) < 0 || replica_semi(&t, e) < 0 || set_source(&t, e) < 0 ||
+	if (compare(&t, &reused, e) < 0 || replica_semi(&t, e) < 0 || set_source(&t, e) < 0 ||
 		sql_run(db, e, task_stmt(&t, ST_START)) < 0 || await_running(&t, c, e) < 0)
 		return -1;
-	return task_say(&t, "follows %s:%d", c->host, c->port);
+	return task_say(&t, "follows %s:%d%s%.200s", c->host, c->port,
+		reused.text[0] ? "; whether a GTID was given twice is not known: " : "", reused.text);
 }

@@ -16,6 +16,7 @@ install: all
 	for page in $(wildcard conf/man/*.[1-8]); do \
 		install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit 1; done
 	install -D -m 0755 conf/keepalived/hactl-notify $(DESTDIR)$(PREFIX)/lib/hactl/hactl-notify
+	install -D -m 0755 conf/hooks/reseed-mariadb $(DESTDIR)$(PREFIX)/lib/hactl/reseed-mariadb
 	install -D -m 0644 conf/completion/hactl.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/hactl
 	install -d $(DESTDIR)$(DOCDIR)/examples
 	cp -R conf/hactl.conf $(filter-out conf/man conf/completion conf/hactl.conf,$(wildcard conf/*)) $(DESTDIR)$(DOCDIR)/examples/

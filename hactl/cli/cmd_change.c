@@ -4,6 +4,7 @@
 
 #define CHANGE_WAIT  (30 * US_PER_SEC) /* --timeout's default */
 #define ANSWER_GRACE (5 * US_PER_SEC)  /* the supervisor ends the command by itself; its word still has to come */
+#define RESEED_WAIT  (8 * 86400 * US_PER_SEC)	      /* the supervisor bounds every stage of it */
 #define SHORT_WAIT   (10 * US_PER_SEC + ANSWER_GRACE) /* the supervisor gives pause and resume 10 s */
 
 /* A step as it ends, then the last word: what was done on stdout, what was not on stderr. */
@@ -176,5 +177,6 @@ int cli_rejoin(struct cli *c, int argc, char **argv)
 		return EXIT_USAGE;
 	if (argc > 1)
 		return cli_usage(c, "rejoin takes no %s", argv[1]);
-	return ask(c, json_pack("{s:s, s:b}", "cmd", "rejoin", "discard", discard), CHANGE_WAIT + ANSWER_GRACE);
+	return ask(c, json_pack("{s:s, s:b}", "cmd", "rejoin", "discard", discard),
+		discard ? RESEED_WAIT : CHANGE_WAIT + ANSWER_GRACE);
 }

@@ -304,12 +304,6 @@ static void on_status(void *arg, json_t *line)
 	*status = json_incref(json_object_get(line, "status"));
 }
 
-/* What the operator's choice of authority is safe against: the one place here where the words of hactl/config go. */
-static void print_safety(const struct conf *conf, FILE *to)
-{
-	fprintf(to, "authority %s (what it is safe against: `hactl check`)\n", conf_authority_names[conf->authority]);
-}
-
 static void print(const struct doctor *d, bool json)
 {
 	const struct conf *conf = d->host.conf;
@@ -321,7 +315,7 @@ static void print(const struct doctor *d, bool json)
 		json_decref(list);
 		return;
 	}
-	print_safety(conf, stdout);
+	cli_say_safety(conf);
 	printf("examined from %s: the servers of both nodes; host, files, events and proxies of %s only: type this on "
 	       "%s too\n",
 		me, me, peer);

@@ -215,7 +215,8 @@ static void check_nftables(const struct host_view *h, struct verdict *v)
 		return;
 	}
 	STR_COPY(tried.interface, conf_vip_interface(h->conf, h->me, 0));
-	struct gate *g = gate_new(h->loop, GATE_TRIED, &tried, 1, 0, NULL, NULL, &e);
+	struct gate *g = gate_new(
+		h->loop, GATE_TRIED, &(struct gate_spec){ .vip = &tried, .n_vips = 1 }, 0, NULL, NULL, &e);
 	if (g && gate_open(g, now_us() + US_PER_SEC, &e) == 0)
 		say_ok(v, "the kernel takes a gate and opens it");
 	else

@@ -136,6 +136,7 @@ static void mysql_target(const struct conf_node *n, const struct conf_node *peer
 	STR_COPY(t->repl_ca_file, peer->mysql.ca_file);
 	t->max_lag = m->max_lag;
 	t->semi_sync = m->semi_sync != SEMI_SYNC_OFF;
+	STR_COPY(t->binlog_tool, m->binlog_tool);
 }
 
 static void redis_target(const struct conf_node *n, const struct conf_node *peer, struct db_target *t)
@@ -159,6 +160,7 @@ void specs_db(const struct conf *c, int node, int seen_from, enum db_kind kind, 
 	*out = (struct db_target){ .kind = kind };
 	snprintf(out->label, sizeof(out->label), "%s on %.50s", kind == DB_MYSQL ? "mysql" : "redis", n->name);
 	STR_COPY(out->peer_host, peer->address);
+	STR_COPY(out->own_host, n->address);
 	if (kind == DB_MYSQL)
 		mysql_target(n, peer, node == seen_from, out);
 	else
@@ -171,4 +173,38 @@ void specs_gate_name(const struct conf *c, int node, char out[NAME_MAX_LEN + 8])
 	for (char *p = out; *p; p++)
 		if (!isascii((unsigned char)*p) || !isalnum((unsigned char)*p))
 			*p = '_';
+}
+
+/* A question to the world around may take this part of the lease: long against a round trip and a lost packet (it is asked three times),
+ * short enough that a primary that lost its peer for 0.3 lease is confirmed twice before its lease ends. */
+#define WITNESS_SHARE 5
+
+void specs_core(const struct conf *c, int me, struct core_conf *out)
+{
+	static const enum core_mode mode[] = { [AUTHORITY_ARBITER] = CORE_ARBITER,
+		[AUTHORITY_REFERENCE] = CORE_REFERENCE,
+		[AUTHORITY_FENCE] = CORE_FENCE,
+		[AUTHORITY_MANUAL] = CORE_MANUAL };
+	const struct conf_node *n = &c->node[me];
+
+	_Static_assert(ARRAY_LEN(mode) == AUTHORITY_COUNT, "every authority is a mode of the core");
+	*out = (struct core_conf){ .me = me,
+		.prefer = conf_preferred(c),
+		.mode = mode[c->authority],
+		.lease = c->lease,
+		.interval = c->heartbeat_interval,
+		.arbiter_timeout = c->arbiter.timeout,
+		.witness_timeout = c->lease / WITNESS_SHARE,
+		.fence_timeout = c->fence.timeout,
+		.fence_delay = c->fence.delay,
+		.has_mysql = n->mysql.present,
+		.has_redis = n->redis.present,
+		.has_vip = c->n_vips > 0,
+		.has_upstreams = c->n_upstreams > 0,
+		.has_hooks = c->hooks.on_primary[0] || c->hooks.on_standby[0],
+		.lossless = n->mysql.present && n->mysql.semi_sync != SEMI_SYNC_OFF,
+		.max_freeze = n->mysql.present ? n->mysql.max_freeze : US_PER_SEC,
+		.flap_window = c->flap_window };
+	for (int i = 0; i < NODES; i++)
+		STR_COPY(out->name[i], c->node[i].name);
 }

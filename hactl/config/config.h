@@ -31,6 +31,11 @@ struct conf_mysql { /* one server; `mysql` merged with the node's own `mysql = {
 	us_t max_lag;		/* 10s */
 	enum conf_semi_sync { SEMI_SYNC_AUTO, SEMI_SYNC_REQUIRED, SEMI_SYNC_OFF } semi_sync;
 	us_t max_freeze;	/* 1s: a switchover that holds writes longer is undone */
+	char reseed[CONF_PATH]; /* "off", "clone" or a command: how a quarantined node gets the primary's data */
+	bool reseed_automatic;	/* without `hactl rejoin --discard-divergent`, after the export */
+	us_t reseed_timeout;	/* 1h */
+	char start[CONF_PATH];	/* command that starts the local server; "" it is started by its own service */
+	char binlog_tool[CONF_PATH]; /* reads a binary log: "" mysqlbinlog or mariadb-binlog */
 };
 
 struct conf_redis {
@@ -178,6 +183,15 @@ int conf_self(const struct conf *c, const char *name, struct err *e);
 int conf_node_by_name(const struct conf *c, const char *name); /* NOBODY when unknown */
 int conf_preferred(const struct conf *c);		      /* the node marked prefer; NOBODY when none is */
 const char *conf_vip_interface(const struct conf *c, int node, int vip);
+
+/* What the configuration is safe against and what not, and how long things take, one sentence each. promise: core_promise_us(c->lease),
+ * alone: core_alone_us, which this room does not know. Returns how many lines. */
+enum { CONF_SAFETY_LINES = 12 };
+struct conf_safety {
+	const char *topic; /* "authority", "safe against", "not against", "enforcement", "times", … */
+	char text[512];
+};
+size_t conf_safety(const struct conf *c, us_t promise, us_t alone, struct conf_safety out[CONF_SAFETY_LINES]);
 
 /* hactl keygen: 32 random bytes as 64 hex digits and a newline, mode 0600, O_EXCL. */
 int conf_keygen(const char *path, struct err *e);

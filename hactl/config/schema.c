@@ -128,9 +128,9 @@ static const struct schema arbiter = SCHEMA("authority.arbiter", arbiter_keys);
 static const struct key fence_keys[] = {
 	{ "command", KIND_COMMAND, AT(struct conf, fence.command), .required = true,
 		.example = "\"/etc/hactl/hooks/fence\"",
-		.sentence = "powers the other node off; 0 only when it is confirmed to be off" },
+		.sentence = "powers the other node off, by the convention of the fence agents" },
 	{ "timeout", KIND_DURATION, AT(struct conf, fence.timeout), .fallback = "20s", .min = 1 * SEC, .max = 600 * SEC,
-		.sentence = "how long the command may take" },
+		.sentence = "for the power-off and its confirmation together" },
 	{ "delay", KIND_DURATION, AT(struct conf, fence.delay), .fallback = "0s", .max = 60 * SEC,
 		.sentence =
 			"wait before fencing on the node that is not prefer, so that the two do not shoot each other" },
@@ -193,6 +193,18 @@ static const struct key mysql_keys[] = {
 		.sentence = "whether hactl switches semi-synchronous replication" },
 	{ "max_freeze", KIND_DURATION, AT(struct conf_mysql, max_freeze), .fallback = "1s", .min = 10 * MS,
 		.max = 600 * SEC, .sentence = "a switchover that holds writes longer is undone" },
+	{ "reseed", KIND_COMMAND, AT(struct conf_mysql, reseed), .fallback = "off", .required = false, .local = true,
+		.example = "\"clone\"",
+		.sentence = "how a quarantined node gets the primary's data: \"off\", \"clone\" (MySQL) or a command" },
+	{ "reseed_automatic", KIND_BOOL, AT(struct conf_mysql, reseed_automatic), .fallback = "false", .local = true,
+		.sentence = "reseed without `hactl rejoin --discard-divergent`, once the rows are exported" },
+	{ "reseed_timeout", KIND_DURATION, AT(struct conf_mysql, reseed_timeout), .fallback = "1h", .min = 10 * SEC,
+		.max = 7 * 86400 * SEC, .local = true, .sentence = "how long a reseed may take" },
+	{ "start", KIND_COMMAND, AT(struct conf_mysql, start), .local = true, .example = "\"systemctl start mysql\"",
+		.sentence = "starts the local server after a clone; none: its own service does" },
+	{ "binlog_tool", KIND_COMMAND, AT(struct conf_mysql, binlog_tool), .local = true,
+		.example = "\"docker exec -i mysql mysqlbinlog\"",
+		.sentence = "reads a binary log; mysqlbinlog or mariadb-binlog unless set" },
 };
 static const struct schema mysql = SCHEMA("mysql", mysql_keys);
 

@@ -160,6 +160,11 @@ static void ask_failover(struct sup *s, struct control_request *r, json_t *args)
 	}
 	if (c.to == NOBODY)
 		c.to = (int8_t)s->me;
+	if (c.to == s->me && rejoin_busy(s)) {
+		control_done(r, EXIT_REFUSED, NULL,
+			"this node's data are being replaced: it holds nothing that could be served");
+		return;
+	}
 	journal_add(s->journal, LOG_LVL_WARN, "note", NULL, "an operator forces a failover to %s; lost by it: %s",
 		s->conf->node[c.to].name, s->would_lose);
 	give_to_core(s, r, &c);
@@ -182,17 +187,16 @@ static void ask_resume(struct sup *s, struct control_request *r, json_t *args)
 	give_to_core(s, r, &c);
 }
 
-/* Once what only this node holds was dealt with (exported and rebuilt from the primary), it follows again; a divergence that is still
- * there is found again by the comparison and quarantines it anew. */
+/* Once what only this node holds was dealt with, it follows again; a divergence that is still there is found again by the comparison and
+ * quarantines it anew. To discard it needs an export and a reseed first. */
 static void ask_rejoin(struct sup *s, struct control_request *r, json_t *args)
 {
 	struct core_command c = { .kind = CMD_REJOIN, .to = NOBODY, .timeout = 30 * US_PER_SEC };
 
-	if (json_is_true(json_object_get(args, "discard")))
-		control_done(r, EXIT_REFUSED, NULL,
-			"this version does not throw rows away by itself: export what only this node holds, rebuild "
-			"its databases "
-			"from the primary, then type `hactl rejoin`");
+	if (rejoin_busy(s))
+		control_done(r, EXIT_REFUSED, NULL, "a rejoin is under way already");
+	else if (json_is_true(json_object_get(args, "discard")))
+		rejoin_discard(s, r);
 	else
 		give_to_core(s, r, &c);
 }

@@ -111,7 +111,8 @@ class MySQL:
     follow = ("CHANGE REPLICATION SOURCE TO source_host='{host}', source_user='repl', source_password='{repl}', source_auto_position=1, "
               "get_source_public_key=1, source_heartbeat_period=1, source_connect_retry=1, source_retry_count=86400", "START REPLICA")
     sql = _COMMON_SQL + """
-GRANT REPLICATION CLIENT, REPLICATION_SLAVE_ADMIN, SYSTEM_VARIABLES_ADMIN, CONNECTION_ADMIN, RELOAD, PROCESS ON *.* TO hactl@'%';
+GRANT REPLICATION CLIENT, REPLICATION_SLAVE_ADMIN, SYSTEM_VARIABLES_ADMIN, CONNECTION_ADMIN, RELOAD, PROCESS,
+    BACKUP_ADMIN, CLONE_ADMIN ON *.* TO hactl@'%';
 GRANT SELECT ON performance_schema.* TO hactl@'%';
 """
     conf = _COMMON_CONF + """
@@ -121,6 +122,7 @@ super-read-only=ON
 skip-replica-start=ON
 plugin-load-add=semisync_source.so
 plugin-load-add=semisync_replica.so
+plugin-load-add=mysql_clone.so
 rpl-semi-sync-replica-enabled=ON
 mysqlx=OFF
 secure-file-priv=NULL

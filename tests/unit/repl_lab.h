@@ -317,6 +317,7 @@ static inline struct db_target sqld_target(const struct sqld *s, const struct sq
 	STR_COPY(t.at.password, "hactl-pw");
 	snprintf(t.label, sizeof(t.label), "mysql on n%d", s->id);
 	STR_COPY(t.peer_host, "127.0.0.1");
+	STR_COPY(t.own_host, "127.0.0.1");
 	STR_COPY(t.repl_user, "repl");
 	STR_COPY(t.repl_password, "repl-pw");
 	return t;

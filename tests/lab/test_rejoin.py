@@ -1,0 +1,283 @@
+"""A node that holds what the primary lacks: quarantined, exported, rebuilt from the primary, redundant again; or left as it is, and said why."""
+import glob
+import os
+import shlex
+import signal
+import stat
+import subprocess
+import threading
+
+import pytest
+
+import flavour
+import net
+import servers
+from conftest import figure
+from flavour import MariaDB, MySQL
+from pair import TOP, now, wait_for
+
+SCRIPT = os.path.join(TOP, "conf", "hooks", "reseed-mariadb")
+ONLY_HERE = (9001, 9002, 9003)
+
+
+def mysqlbinlog(database):
+    """MySQL's tool out of its private root; MariaDB's is installed."""
+    r = getattr(database, "root", None)
+    return r and f"{r}/lib64/ld-linux-x86-64.so.2 --library-path {r}/usr/lib/x86_64-linux-gnu {r}/usr/bin/mysqlbinlog"
+
+
+def configure(pair, **keys):
+    """More keys of the mysql section, before the supervisors start."""
+    if mysqlbinlog(pair.database):
+        keys.setdefault("binlog_tool", mysqlbinlog(pair.database))
+    text = "".join(f" {k} = {v if v in ('true', 'false') else chr(34) + v + chr(34)};" for k, v in keys.items())
+    path = f"{pair.dir}/hactl.conf"
+    with open(path) as f:
+        conf = f.read()
+    servers.write(path, conf.replace('semi_sync = "auto";', 'semi_sync = "auto";' + text, 1))
+
+
+def start_command(pair):
+    """What the service manager of a real node does. The server outlives the command that starts it."""
+    node = f"{pair.dir}/node"
+    server = " ".join(shlex.quote(a) for a in pair.database.command(pair.dir, f"--defaults-file={pair.database.here(pair.dir)}/my.cnf"))
+    servers.write(f"{pair.dir}/start", f"#!/bin/sh\nexec setsid {server} >>{node}/log/mysql.log 2>&1 </dev/null &\n", 0o755)
+    return f"{pair.dir}/start"
+
+
+def enable_ssh(pair, remote=None, **settings):
+    """n2 takes the backup's key, which runs the script's sender there and nothing else."""
+    d, node = pair.dir, f"{pair.dir}/node"
+    for key in ("host", "reseed.key"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{d}/etc/{key}"], check=True)
+    with open(f"{d}/etc/reseed.key.pub") as f:
+        servers.write(f"{d}/etc/authorized", f'restrict,command="HACTL_RESEED_CONF={d}/etc/reseed.conf {SCRIPT} send" {f.read()}', 0o600)
+    with open(f"{d}/etc/host.pub") as f:
+        servers.write(f"{d}/etc/known_hosts", f"{net.ADDRESS['n2']} {f.read()}")
+    servers.write(f"{d}/sshd_config", f"ListenAddress {net.ADDRESS['n2']}\nHostKey {d}/etc/host\nPidFile none\nUsePAM no\nStrictModes no\n"
+                  f"PermitRootLogin forced-commands-only\nPasswordAuthentication no\nAuthorizedKeysFile {d}/etc/authorized\n")
+    settings = {"DATADIR": f"{node}/mysql", "OWNER": "root:root", "START": start_command(pair), "DEFAULTS": f"{node}/my.cnf",
+                "STOP": f"mariadb-admin -u root -S {node}/mysql.sock shutdown && while [ -e {node}/mysql.pid ]; do sleep 0.05; done",
+                "CLIENT": f"mariadb -u root -S {node}/mysql.sock", "BACKUP_OPTIONS": f"--user=root --socket={node}/mysql.sock",
+                "REMOTE": remote or f"ssh -F /dev/null -o BatchMode=yes -i {d}/etc/reseed.key -o UserKnownHostsFile={d}/etc/known_hosts -l root",
+                } | settings
+    servers.write(f"{d}/etc/reseed.conf", "".join(f"{k}={shlex.quote(v)}\n" for k, v in settings.items()))
+    os.makedirs("/run/sshd", exist_ok=True)
+    pair["n2"].spawn("sshd", "/usr/sbin/sshd", "-D", "-e", "-f", f"{d}/sshd_config")
+    wait_for(lambda: pair.listens("n2", 22), 10, "sshd on n2 listens")
+
+
+def reseed(pair, **more):
+    """The keys of a node that can be rebuilt."""
+    if isinstance(pair.database, MariaDB):
+        enable_ssh(pair, **more)
+        return {"reseed": f"HACTL_RESEED_CONF={pair.dir}/etc/reseed.conf {SCRIPT}"}
+    return {"reseed": "clone", "start": start_command(pair)}
+
+
+def diverge(pair):
+    """n1 loses its power; n2 goes on; somebody opens n1 by hand and writes there; then its supervisor starts."""
+    pair["n1"].power_off()
+    pair.wait_primary("n2")
+    pair.power_on("n1", supervised=False)
+    pair.sql("n1", "SET GLOBAL read_only=OFF", bound=20)
+    for row in ONLY_HERE:
+        pair.sql("n1", f"INSERT INTO lab.w VALUES ({row}, 1)")
+    pair.sql("n2", "INSERT INTO lab.w VALUES (9100, 2)")
+    pair.start_guard("n1")
+    pair.start_supervisor("n1")
+    pair.wait_role("n1", "quarantined", bound=30)
+
+
+def exports(pair, node="n1"):
+    return sorted(glob.glob(f"{pair[node].dir}/state/divergent-*.sql"))
+
+
+def exported(pair):
+    """The one export's path and text."""
+    path, = wait_for(lambda: exports(pair), 20, "what only n1 holds is exported")
+    with open(path) as f:
+        return path, f.read()
+
+
+def said(pair, text):
+    return any(text in e["text"] for e in pair.events("n1"))
+
+
+def equal(pair):
+    return pair.ids("n1") == pair.ids("n2")
+
+
+def nothing_lost(pair):
+    assert pair.ids("n1") >= set(ONLY_HERE) and 9100 not in pair.ids("n1"), "n1's data are as they were"
+    assert pair.role("n1") == "quarantined" and not pair.writable("n1") and pair.role("n2") == "primary"
+
+
+@pytest.fixture(params=[MariaDB, MySQL], ids=["MariaDB", "MySQL"])
+def spare(request, make_pair):
+    """Not yet supervised."""
+    return make_pair(database=request.param)
+
+
+def test_exported_discarded_and_redundant_again(spare):
+    pair = spare
+    configure(pair, **reseed(pair))
+    pair.supervise()
+    diverge(pair)
+    path, text = exported(pair)
+    name = os.path.basename(path)
+    for row in ONLY_HERE:
+        assert f"###   @1={row}\n" in text, "the rows can be read"
+    assert "@1=9100\n" not in text and flavour.PASSWORD["repl"] not in text
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    wait_for(lambda: said(pair, name), 10, "the journal names the file")
+    wait_for(lambda: any(name in b for b in pair.status("n1")["failover"]["blockers"]), 10, "status names the file")
+    # without the word it is compared again, and nothing is gone
+    assert pair.hactl("n1", "rejoin").returncode == 0
+    pair.wait_role("n1", "quarantined", bound=30)
+    nothing_lost(pair)
+    assert pair.hactl("n2", "rejoin", "--discard-divergent").returncode == 1, "n2 is not quarantined"
+    begun = now()
+    r = pair.hactl("n1", "rejoin", "--discard-divergent", timeout=120)
+    assert r.returncode == 0, r.stdout + r.stderr
+    assert "export" in r.stdout and " ms" in r.stdout and "follows n2 again" in r.stdout, r.stdout
+    figure(f"{pair.database.name}: rejoin --discard-divergent, export and reseed: {now() - begun:.1f} s")
+    print(r.stdout)
+    pair.wait_ready(primary="n2", bound=30)
+    pair.sql("n2", "INSERT INTO lab.w VALUES (9101, 2)")
+    wait_for(lambda: equal(pair), 20, "the same rows on both nodes")
+    assert not pair.ids("n1") & set(ONLY_HERE) and {9100, 9101} <= pair.ids("n1")
+    assert exports(pair) == [path], "one export, and it stays"
+
+
+def test_without_an_export_nothing_is_discarded(spare):
+    pair = spare
+    configure(pair, **reseed(pair), binlog_tool="/nonexistent/mysqlbinlog")
+    pair.supervise()
+    diverge(pair)
+    wait_for(lambda: any("could not be exported" in b for b in pair.status("n1")["failover"]["blockers"]), 20, "status says so")
+    r = pair.hactl("n1", "rejoin", "--discard-divergent")
+    assert r.returncode == 1 and "nothing was discarded" in r.stderr and "/nonexistent/mysqlbinlog" in r.stderr, r.stdout + r.stderr
+    nothing_lost(pair)
+    assert not exports(pair)
+
+
+def test_reseed_off_is_said(pair):
+    diverge(pair)
+    path, _ = exported(pair)
+    wait_for(lambda: said(pair, os.path.basename(path)), 10, "exported")
+    r = pair.hactl("n1", "rejoin", "--discard-divergent")
+    assert r.returncode == 1 and "mysql.reseed" in r.stderr and path.rsplit("/", 1)[1] in r.stderr, r.stdout + r.stderr
+    nothing_lost(pair)
+
+
+def refused(pair, word):
+    r = pair.hactl("n1", "rejoin", "--discard-divergent", timeout=120)
+    assert r.returncode == 1 and word in r.stderr and "divergent-" in r.stderr, r.stdout + r.stderr
+    wait_for(lambda: pair.status("n1")["mysql"]["local"]["up"], 20, "the server runs")
+    nothing_lost(pair)
+
+
+def test_a_stream_that_is_cut_and_a_server_that_does_not_start(make_pair):
+    """MariaDB: each failure leaves the old data where they were, and the next try succeeds."""
+    pair = make_pair()
+    configure(pair, **reseed(pair))
+    pair.supervise()
+    diverge(pair)
+    conf = f"{pair.dir}/etc/reseed.conf"
+    with open(conf) as f:
+        good = f.read()
+    # mbstream takes what was cut for a whole stream; only the sender's status tells
+    servers.write(conf, good + f"REMOTE='{pair.dir}/cut'\n")
+    servers.write(f"{pair.dir}/cut", f"#!/bin/sh\nssh -F /dev/null -o BatchMode=yes -i {pair.dir}/etc/reseed.key -o "
+                  f"UserKnownHostsFile={pair.dir}/etc/known_hosts -l root \"$@\" | head -c 3000000\nexit 255\n", 0o755)
+    refused(pair, "the primary's side failed with status 255")
+    servers.write(conf, good + "BACKUP_OPTIONS=--no-such-option\n")
+    refused(pair, "mariadb-backup failed")
+    # the new data are in place, and the server does not start on them
+    servers.write(conf, good + f"START='[ ! -e {pair.dir}/node/mysql/xtrabackup_info ] && {pair.dir}/start'\n")
+    refused(pair, "could not be started on the new data")
+    assert not os.path.exists(f"{pair['n1'].dir}/mysql.before-reseed")
+    servers.write(conf, good)
+    r = pair.hactl("n1", "rejoin", "--discard-divergent", timeout=120)
+    assert r.returncode == 0, r.stdout + r.stderr
+    pair.wait_ready(primary="n2", bound=30)
+    assert equal(pair)
+
+
+def test_a_clone_that_cannot_succeed_touches_nothing(make_pair):
+    pair = make_pair(database=MySQL)
+    configure(pair, **reseed(pair))
+    pair.supervise()
+    diverge(pair)
+    pair.sql("n2", "REVOKE BACKUP_ADMIN ON *.* FROM hactl@'%'")
+    refused(pair, "BACKUP_ADMIN")
+    pair.sql("n2", "GRANT BACKUP_ADMIN ON *.* TO hactl@'%'")
+    pair.sql("n2", "UNINSTALL PLUGIN clone")
+    refused(pair, "plugin")
+    pair.sql("n2", "INSTALL PLUGIN clone SONAME 'mysql_clone.so'")
+    r = pair.hactl("n1", "rejoin", "--discard-divergent", timeout=120)
+    assert r.returncode == 0, r.stdout + r.stderr
+    pair.wait_ready(primary="n2", bound=30)
+    assert equal(pair)
+
+
+def in_flight(pair, row):
+    """A commit on n1 that waits for the standby's acknowledgement, for ever."""
+    def write():
+        try:
+            with flavour.connect(f"{pair['n1'].dir}/mysql.sock") as db, db.cursor() as c:
+                c.execute(f"INSERT INTO lab.w VALUES ({row}, 1)")
+        except Exception:  # its server dies
+            pass
+    threading.Thread(target=write, daemon=True).start()
+    words = "source" if isinstance(pair.database, MySQL) else "master"
+    wait_for(lambda: int(pair.sql("n1", f"SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync_{words}_wait_sessions'")[1]) > 0, 5, "it waits")
+
+
+def test_crash_with_writes_in_flight_needs_nobody(spare, service):
+    """Rows that n2 never received and nobody was told of. MariaDB takes them back by itself; MySQL keeps them and is rebuilt."""
+    pair = spare
+    if isinstance(pair.database, MySQL):
+        configure(pair, **reseed(pair), reseed_automatic="true")
+    pair.supervise()
+    with service(pair) as s:
+        s.fault()
+        pair.wire.cable("n1", False)
+        in_flight(pair, 7001)
+        pair["n1"].power_off()
+        s.acknowledged_by("n2")
+        begun = now()
+        pair.power_on("n1")
+        pair.wait_ready(primary="n2", bound=90)
+        figure(f"{pair.database.name}: crash of a semi-sync primary with writes in flight, from power on to redundant: {now() - begun:.1f} s")
+        s.acknowledged_by("n2")
+        w, _ = s.end("n2", ["n1", "n2"])
+    wait_for(lambda: equal(pair), 20, "the same rows on both nodes")
+    assert not w.lost("mysql", pair.ids("n1")) and 7001 not in pair.ids("n1")
+    assert bool(exports(pair)) == isinstance(pair.database, MySQL)
+
+
+def test_a_gtid_given_twice_does_not_hide_a_divergence(make_pair):
+    """MariaDB: n2 received what n1, after its crash, took back; what is then written by hand on n1 gets the same numbers."""
+    pair = make_pair()
+    pair.supervise()
+    pair.wire.cut("n2", "n1", both=False)
+    in_flight(pair, 7001)
+    wait_for(lambda: 7001 in pair.ids("n2"), 5, "n2 has the row, and its word does not arrive")
+    pair["n1"].power_off()
+    pair.wire.heal()
+    pair.wait_primary("n2")
+    pair.sql("n2", "INSERT INTO lab.w VALUES (9100, 2)")
+    pair.power_on("n1", supervised=False)
+    pair.sql("n1", "SET GLOBAL read_only=OFF", bound=20)
+    with open(f"{pair['n1'].dir}/log/mysql.log") as f:
+        assert "truncated binlog" in f.read(), "the test means nothing when n1 has kept the row"
+    pair.sql("n1", "INSERT INTO lab.w VALUES (9001, 1)")
+    state = [pair.sql(n, "SELECT @@gtid_binlog_state")[0] for n in ("n1", "n2")]
+    pair.start_supervisor("n1")
+    pair.wait_role("n1", "quarantined", bound=30)
+    assert said(pair, "given twice"), state
+    _, text = exported(pair)
+    assert "###   @1=9001\n" in text
+    assert 9001 in pair.ids("n1") and not pair.replicating("n1")
