@@ -21,7 +21,8 @@
 	"'_(clients|wait_sessions|yes_tx)$'"
 
 #define MYSQL_OBSERVE                                                                                                  \
-	"SELECT VERSION() AS version, @@global.read_only AS read_only, @@global.gtid_executed AS executed, "           \
+	"SELECT VERSION() AS version, @@global.server_uuid AS origin, @@global.read_only AS read_only, "               \
+	"@@global.gtid_executed AS executed, "                                                                         \
 	"@@global.gtid_executed AS applied, @@global.gtid_purged AS purged, "                                          \
 	"(SELECT FLOOR(UNIX_TIMESTAMP() - VARIABLE_VALUE) FROM performance_schema.global_status WHERE VARIABLE_NAME "  \
 	"= 'Uptime') "                                                                                                 \
@@ -89,7 +90,7 @@ static const struct dialect dialects[] = {
 		.text =
 			{
 				[ST_OBSERVE] =
-					"SELECT VERSION() AS version, @@global.read_only AS read_only, @@global.gtid_binlog_state AS executed, "
+					"SELECT VERSION() AS version, @@global.server_id AS origin, @@global.read_only AS read_only, @@global.gtid_binlog_state AS executed, "
 					"@@global.gtid_slave_pos AS applied, '' AS purged, "
 					"(SELECT FLOOR(UNIX_TIMESTAMP() - VARIABLE_VALUE) FROM information_schema.GLOBAL_STATUS "
 					"WHERE VARIABLE_NAME = 'UPTIME') AS db_start, "

@@ -294,6 +294,28 @@ out:
 	return count;
 }
 
+/* Keys are "domain-server", "uuid" and "uuid:tag". */
+static bool wrote(bool mariadb, const char *key, const char *origin)
+{
+	const char *server = mariadb ? strchr(key, '-') : NULL;
+	size_t n = strlen(origin);
+
+	if (mariadb)
+		return server && str_eq(server + 1, origin);
+	return !strncasecmp(key, origin, n) && (!key[n] || key[n] == ':');
+}
+
+int gtid_lost(bool mariadb, const char *own, const char *theirs, const char *origin)
+{
+	struct set rest = { 0 };
+	int r = origin[0] ? difference(mariadb, own, theirs, &rest) : -1;
+
+	for (size_t i = 0; r == 0 && i < rest.n; i++)
+		r = wrote(mariadb, rest.at[i].key, origin);
+	set_free(&rest);
+	return r;
+}
+
 /* --- writing -------------------------------------------------------------------------------------------------------------- */
 
 int gtid_extra(bool mariadb, const char *of, const char *have, char *out, size_t size)

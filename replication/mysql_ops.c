@@ -88,7 +88,6 @@ static char *make_args(const struct mysql_call *c, const char *position)
 		json_object_set_new(o, "tool", json_string(t->binlog_tool));
 		json_object_set_new(o, "own_host", json_string(t->own_host));
 		json_object_set_new(o, "own_port", json_integer(t->at.port));
-		json_object_set_new(o, "db_start", json_integer(c->mysql->db->facts.db_start));
 		json_object_set_new(o, "host", json_string(t->peer_host));
 		json_object_set_new(o, "host_port", json_integer(t->peer_port));
 		json_object_set_new(o, "user", json_string(t->at.user));

@@ -56,6 +56,7 @@ struct db_facts {
 	us_t lag;		  /* apply lag as the server knows it; US_UNKNOWN for NULL */
 	us_t silence;		  /* since anything arrived from the source; US_UNKNOWN */
 	int64_t unapplied;	  /* received, not executed: transactions; -1 unknown */
+	char origin[40]; /* MySQL: the name this server's own transactions carry: server_uuid, MariaDB server_id; "" unknown */
 	char executed[GTID_MAX], received[GTID_MAX], purged[GTID_MAX];
 	bool semi_source_on, semi_replica_on;
 	int semi_clients;  /* semi-sync replicas connected to this source */
@@ -111,6 +112,9 @@ void db_cancel(struct db_call *c);
 
 /* MySQL: is everything in `have` contained in `of`? Pure; MySQL GTID sets or MariaDB positions by dialect. -1: not understood. */
 int gtid_contains(bool mariadb, const char *of, const char *have);
+/* MySQL: does `theirs` hold transactions that `origin` wrote and `own` lacks? What a server lost that wrote them, and might number a second
+ * time. -1: not understood. */
+int gtid_lost(bool mariadb, const char *own, const char *theirs, const char *origin);
 /* Transactions in `of` that `have` lacks; -1 unknown. */
 int64_t gtid_missing(bool mariadb, const char *of, const char *have);
 

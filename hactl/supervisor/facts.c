@@ -41,6 +41,28 @@ static bool server_ill(const struct sup *s, enum db_kind kind, char *why)
 	return true;
 }
 
+/* A primary whose server came back from a crash without transactions that it had written and the standby has: MariaDB takes back what
+ * nobody acknowledged, and would give the same numbers to the next ones. It is not opened; the standby, which has them, may take over. */
+static bool server_lost(const struct sup *s, char *why)
+{
+	const struct db_facts *mine = &s->server[s->me][DB_MYSQL].facts, *theirs = &s->server[s->peer][DB_MYSQL].facts;
+	const char *node = s->conf->node[s->me].name, *peer = s->conf->node[s->peer].name;
+	struct core_view v;
+
+	core_look(s->core, now_us(), &v);
+	if (v.role != ROLE_PRIMARY || mine->life != DB_UP || mine->writable || theirs->life != DB_UP)
+		return false;
+	if (gtid_lost(mine->mariadb, mine->executed, theirs->executed, mine->origin) != 1 &&
+		gtid_lost(mine->mariadb, mine->executed, theirs->received, mine->origin) != 1)
+		return false;
+	snprintf(why, SENTENCE_MAX,
+		"mysql on %s came back without transactions of its own that %s holds; opened, it would number others "
+		"the same: make "
+		"%s primary",
+		node, peer, peer);
+	return true;
+}
+
 /* How old this replica's data may be: the lag it had when its stream last ran, plus how long the primary lived on without it. */
 static us_t staleness(const struct sup *s, const struct server *v)
 {
@@ -197,7 +219,8 @@ void facts_update(struct sup *s)
 	source_side(s, &n);
 	n.redis_offset = s->server[s->me][DB_REDIS].facts.offset;
 	n.address_held = s->vips && vips_held_any(s->vips);
-	n.ill = server_ill(s, DB_MYSQL, n.why) || server_ill(s, DB_REDIS, n.why) || health_ill(s, n.why);
+	n.ill = server_ill(s, DB_MYSQL, n.why) || server_ill(s, DB_REDIS, n.why) || server_lost(s, n.why) ||
+		health_ill(s, n.why);
 	n.ready = !n.ill && !server_unready(s, DB_MYSQL, n.why) && !server_unready(s, DB_REDIS, n.why) && n.known;
 	s->facts = n;
 	facts_would_lose(s);

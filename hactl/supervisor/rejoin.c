@@ -11,7 +11,7 @@ enum stage { STAGE_NONE, STAGE_EXPORT, STAGE_RESEED, STAGE_RESTART, STAGE_VERIFY
 
 static const us_t export_timeout = 600 * US_PER_SEC, export_again = 30 * US_PER_SEC, restart_timeout = 600 * US_PER_SEC,
 		  start_timeout = 120 * US_PER_SEC, verify_timeout = 10 * US_PER_SEC, follow_timeout = 60 * US_PER_SEC,
-		  look_every = 200 * US_PER_MS;
+		  start_again = 30 * US_PER_SEC, look_every = 200 * US_PER_MS;
 
 struct rejoin {
 	struct sup *s;
@@ -22,7 +22,7 @@ struct rejoin {
 	struct db_call *call;
 	struct proc *proc;    /* the reseed command */
 	struct proc *starter; /* the start command */
-	bool start_tried;
+	us_t start_at;	      /* not before */
 	struct timer *timer;
 	us_t began, stage_began, until;
 	int64_t old_start;	    /* STAGE_RESTART: of the server before */
@@ -196,6 +196,7 @@ static void begin_restart(struct rejoin *j, bool cloned)
 {
 	if (!cloned)
 		j->old_start = 0; /* the command left it started */
+	j->start_at = 0;
 	enter(j, STAGE_RESTART, restart_timeout);
 }
 
@@ -330,6 +331,7 @@ static void on_started(void *arg, const struct proc_result *r)
 	struct rejoin *j = arg;
 
 	j->starter = NULL;
+	j->start_at = now_us() + start_again;
 	if (r->timed_out || r->status)
 		journal_add(j->s->journal, LOG_LVL_WARN, "hook", NULL, "mysql.start failed (status %d): %.300s",
 			r->status, r->output);
@@ -348,9 +350,8 @@ static void look_restart(struct rejoin *j)
 			begin_follow(j);
 		return;
 	}
-	if (f->life != DB_DEAD || !j->old_start || !mine(j->s)->start[0] || j->start_tried)
+	if (f->life != DB_DEAD || !j->old_start || !mine(j->s)->start[0] || j->starter || now_us() < j->start_at)
 		return;
-	j->start_tried = true;
 	j->starter = proc_start(j->s->loop, mine(j->s)->start, NULL, NULL, start_timeout, on_started, j, &e);
 	if (!j->starter)
 		log_warn("mysql.start: %s", e.text);
@@ -471,7 +472,6 @@ void rejoin_discard(struct sup *s, struct control_request *r)
 		j->request = r;
 		j->reseed = j->tried = true;
 		j->began = now_us();
-		j->start_tried = false;
 		begin_export(j);
 	}
 }

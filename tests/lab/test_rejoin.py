@@ -38,10 +38,14 @@ def configure(pair, **keys):
 
 
 def start_command(pair):
-    """What the service manager of a real node does. The server outlives the command that starts it."""
+    """What the service manager of a real node does: waits for the old one's end. The server outlives the command that starts it."""
     node = f"{pair.dir}/node"
     server = " ".join(shlex.quote(a) for a in pair.database.command(pair.dir, f"--defaults-file={pair.database.here(pair.dir)}/my.cnf"))
-    servers.write(f"{pair.dir}/start", f"#!/bin/sh\nexec setsid {server} >>{node}/log/mysql.log 2>&1 </dev/null &\n", 0o755)
+    # not gone before the server has a session of its own: hactl ends what a command leaves behind in its process group
+    servers.write(f"{pair.dir}/start", "#!/bin/sh\n"
+                  f'while pid=$(cat {node}/mysql.pid 2>/dev/null) && readlink /proc/$pid/exe >/dev/null; do sleep 0.05; done\n'
+                  f"setsid {server} >>{node}/log/mysql.log 2>&1 </dev/null &\n"
+                  'until [ "$(ps -o sid= -p $! | tr -d " ")" = $! ]; do kill -0 $! || exit 1; done\n', 0o755)
     return f"{pair.dir}/start"
 
 
@@ -123,6 +127,7 @@ def test_exported_discarded_and_redundant_again(spare):
     pair = spare
     configure(pair, **reseed(pair))
     pair.supervise()
+    pair.sql("n1", "INSERT INTO lab.w VALUES (1, 1)")
     diverge(pair)
     path, text = exported(pair)
     name = os.path.basename(path)
@@ -148,6 +153,13 @@ def test_exported_discarded_and_redundant_again(spare):
     wait_for(lambda: equal(pair), 20, "the same rows on both nodes")
     assert not pair.ids("n1") & set(ONLY_HERE) and {9100, 9101} <= pair.ids("n1")
     assert exports(pair) == [path], "one export, and it stays"
+    # the rebuilt node knows the whole history: nobody is found diverged on the way back and forth
+    for target in ("n1", "n2"):
+        r = pair.hactl("n1", "switchover", "--to", target)
+        assert r.returncode == 0, r.stdout + r.stderr
+        pair.wait_ready(primary=target, bound=30)
+        pair.sql(target, f"INSERT INTO lab.w VALUES (92{target[1]}0, 0)")
+        wait_for(lambda: equal(pair), 20, "the same rows on both nodes")
 
 
 def test_without_an_export_nothing_is_discarded(spare):
@@ -187,11 +199,12 @@ def test_a_stream_that_is_cut_and_a_server_that_does_not_start(make_pair):
     conf = f"{pair.dir}/etc/reseed.conf"
     with open(conf) as f:
         good = f.read()
-    # mbstream takes what was cut for a whole stream; only the sender's status tells
+    # in the middle of a chunk mbstream notices; at the end of one it does not, and only the sender's status tells
     servers.write(conf, good + f"REMOTE='{pair.dir}/cut'\n")
-    servers.write(f"{pair.dir}/cut", f"#!/bin/sh\nssh -F /dev/null -o BatchMode=yes -i {pair.dir}/etc/reseed.key -o "
-                  f"UserKnownHostsFile={pair.dir}/etc/known_hosts -l root \"$@\" | head -c 3000000\nexit 255\n", 0o755)
-    refused(pair, "the primary's side failed with status 255")
+    for through, word in (("head -c 3000000", "mbstream failed"), ("cat", "the primary's side failed with status 255")):
+        servers.write(f"{pair.dir}/cut", f"#!/bin/sh\nssh -F /dev/null -o BatchMode=yes -i {pair.dir}/etc/reseed.key -o "
+                      f"UserKnownHostsFile={pair.dir}/etc/known_hosts -l root \"$@\" | {through}\nexit 255\n", 0o755)
+        refused(pair, word)
     servers.write(conf, good + "BACKUP_OPTIONS=--no-such-option\n")
     refused(pair, "mariadb-backup failed")
     # the new data are in place, and the server does not start on them
@@ -262,6 +275,9 @@ def test_a_gtid_given_twice_does_not_hide_a_divergence(make_pair):
     """MariaDB: n2 received what n1, after its crash, took back; what is then written by hand on n1 gets the same numbers."""
     pair = make_pair()
     pair.supervise()
+    for row in (1, 2):
+        pair.sql("n1", f"INSERT INTO lab.w VALUES ({row}, 1)")
+    wait_for(lambda: equal(pair), 20, "n2 has them")
     pair.wire.cut("n2", "n1", both=False)
     in_flight(pair, 7001)
     wait_for(lambda: 7001 in pair.ids("n2"), 5, "n2 has the row, and its word does not arrive")
@@ -281,3 +297,30 @@ def test_a_gtid_given_twice_does_not_hide_a_divergence(make_pair):
     _, text = exported(pair)
     assert "###   @1=9001\n" in text
     assert 9001 in pair.ids("n1") and not pair.replicating("n1")
+
+
+def test_a_primary_that_lost_its_own_transactions_is_not_opened(make_pair):
+    """MariaDB: its server crashes while no role may change; n2 has a row that it took back, and whose number it would give again."""
+    pair = make_pair()
+    pair.supervise()
+    for row in (1, 2):
+        pair.sql("n1", f"INSERT INTO lab.w VALUES ({row}, 1)")
+    wait_for(lambda: equal(pair), 20, "n2 has them")
+    assert pair.hactl("n1", "pause").returncode == 0
+    wait_for(lambda: all(pair.status(n)["paused"] for n in ("n1", "n2")), 20, "both are paused")
+    pair.wire.cut("n2", "n1", both=False)
+    in_flight(pair, 7001)
+    wait_for(lambda: 7001 in pair.ids("n2"), 5, "n2 has the row, and its word does not arrive")
+    pair["n1"].signal("mysql", signal.SIGKILL)
+    pair.wire.heal()
+    pair.start("n1", "mysql")
+    wait_for(lambda: 7001 not in pair.ids("n1"), 20, "n1's server is back, without the row")
+    wait_for(lambda: any("transactions of its own that n2 holds" in b for b in pair.status("n1")["failover"]["blockers"]) or
+             pair.role("n2") == "primary", 20, "n1 says why it stays shut")
+    assert not pair.writable("n1")
+    assert pair.hactl("n1", "resume").returncode == 0
+    pair.wait_primary("n2", bound=30)
+    pair.sql("n2", "INSERT INTO lab.w VALUES (9100, 2)")
+    pair.wait_ready(primary="n2", bound=30)
+    wait_for(lambda: equal(pair), 20, "the same rows on both nodes")
+    assert {7001, 9100} <= pair.ids("n1") and not exports(pair)

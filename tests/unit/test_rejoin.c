@@ -139,6 +139,43 @@ static void where_a_log_is_read_from(void **state)
 	}
 }
 
+static void what_a_server_lost_of_its_own(void **state)
+{
+	static const char u[] = "0a000000-0000-0000-0000-000000000001", v[] = "0b000000-0000-0000-0000-000000000002";
+	static const struct {
+		bool mariadb;
+		const char *own, *theirs, *origin;
+		int r;
+	} rows[] = {
+		{ true, "0-1-5", "0-1-x", "1", -1 },
+		{ true, "0-1-5", "0-1-9", "", -1 },
+		{ true, "0-1-5", "0-1-9", "1", 1 },
+		{ true, "0-1-5", "0-1-5,0-2-9", "1", 0 }, /* the other one's own */
+		{ true, "0-1-9,0-2-9", "0-1-9,0-2-7", "1", 0 },
+		{ true, "0-1-5", "0-11-9", "1", 0 }, /* server 11 is not server 1 */
+		{ true, "0-1-5", "0-1-5,7-1-2", "1", 1 },
+		{ false, "U:1-5", "U:1-6", "U", 1 },
+		{ false, "U:1-5", "U:1-5,V:1-3", "U", 0 },
+		{ false, "U:1-5", "U:1-5:tag:1", "U", 1 },
+		{ false, "", "V:1-3", "U", 0 },
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char text[3][128];
+		const char *from[3] = { rows[i].own, rows[i].theirs, rows[i].origin };
+		for (int k = 0; k < 3; k++) {
+			size_t len = 0;
+			text[k][0] = '\0';
+			for (const char *p = from[k]; *p; p++)
+				str_add(text[k], sizeof(text[k]), &len, *p == 'U' || *p == 'V' ? "%s" : "%.1s",
+					*p == 'U'   ? u
+					: *p == 'V' ? v
+						    : p);
+		}
+		assert_int_equal(gtid_lost(rows[i].mariadb, text[0], text[1], text[2]), rows[i].r);
+	}
+}
+
 /* --- export ------------------------------------------------------------------------------------------------------------------------ */
 
 static void nothing_to_export(void **state)
@@ -342,6 +379,7 @@ int main(int argc, char **argv)
 	static const struct sql_routine *const tables[] = { replication_sql_routines };
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(where_a_log_is_read_from),
+		cmocka_unit_test(what_a_server_lost_of_its_own),
 		cmocka_unit_test_setup_teardown(nothing_to_export, setup, teardown),
 		cmocka_unit_test_setup_teardown(rows_can_be_read_and_nothing_else_is_there, setup, teardown),
 		cmocka_unit_test_setup_teardown(it_can_be_replayed, setup, teardown),
