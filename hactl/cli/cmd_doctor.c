@@ -229,6 +229,7 @@ static void judge_all_sql(struct doctor *d)
 			.account = conf->node[i].mysql.user,
 			.local = i == d->host.me,
 			.semi_sync = conf->node[i].mysql.semi_sync != SEMI_SYNC_OFF,
+			.clone = str_eq(conf->node[i].mysql.reseed, "clone"),
 			.doc = d->sql[i].doc };
 	struct sql_exam *mine = &x[d->host.me];
 	if (mine->doc) {
