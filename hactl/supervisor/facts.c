@@ -53,9 +53,9 @@ static bool server_lost(const struct sup *s, char *why)
 		gtid_lost(mine->mariadb, mine->executed, theirs->received, mine->origin) != 1)
 		return false;
 	snprintf(why, SENTENCE_MAX,
-		"mysql on %s came back without transactions of its own that %s holds; opened, it would number others "
-		"the same: make "
-		"%s primary",
+		"mysql on %.32s came back without transactions of its own that %.32s holds; opened, it would number "
+		"others the same: "
+		"make %.32s primary, or set read_only = OFF by hand",
 		node, peer, peer);
 	return true;
 }
