@@ -198,6 +198,9 @@ void facts_update(struct sup *s)
 	n.ill = server_ill(s, DB_MYSQL, n.why) || server_ill(s, DB_REDIS, n.why) || server_lost(s, n.why) ||
 		health_ill(s, n.why);
 	n.ready = !n.ill && !server_unready(s, DB_MYSQL, n.why) && !server_unready(s, DB_REDIS, n.why) && n.known;
+	n.diverged = rejoin_holds(s);
+	if (n.diverged)
+		STR_COPY(n.why, "the operator has its data replaced by the primary's");
 	s->facts = n;
 	facts_would_lose(s);
 	if (!awaited(s))
