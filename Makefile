@@ -9,7 +9,7 @@ BUILD     ?= build
 PREFIX    ?= /usr
 CC        := $(if $(filter default,$(origin CC)),gcc,$(CC))
 PKGS      := mysqlclient hiredis libcurl libconfig libnl-3.0 libnl-route-3.0 libsystemd jansson libmicrohttpd libcrypto libmnl libnftnl libnftables
-ROOMS     ?= hactl/base hactl/config hactl/core hactl/wire hactl/arbiter hactl/upstream hactl/guard hactl/supervisor hactl/control \
+ROOMS     ?= hactl/base hactl/config hactl/core hactl/wire hactl/arbiter hactl/upstream hactl/guard hactl/witness hactl/supervisor hactl/control \
              hactl/cli probes vip replication
 
 OPT       ?= -O2 -g

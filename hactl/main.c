@@ -33,7 +33,8 @@ static const struct cli_command commands[] = {
 	{ "notify", "--source keepalived TYPE NAME STATE [PRIORITY]", "the entry for keepalived's notify scripts",
 		cli_notify },
 	{ "vip", "release", "removes the configured virtual IPs from this host", cli_vip },
-	{ "doctor", "", "examines the live servers against what failover needs", cli_later, .later = true },
+	{ "doctor", "[--grants] [--json]",
+		"examines the live servers against what failover needs: 0 nothing wrong, 1 findings", cli_doctor },
 	{ "report", "[--since 24h] [--json]", "availability, failovers and probe latencies over a period", cli_later,
 		.later = true },
 };

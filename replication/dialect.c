@@ -10,13 +10,15 @@
 	"SELECT LOWER(VARIABLE_NAME) AS name, VARIABLE_VALUE AS value FROM information_schema.GLOBAL_VARIABLES "       \
 	"WHERE VARIABLE_NAME IN ('RPL_SEMI_SYNC_MASTER_ENABLED', 'RPL_SEMI_SYNC_SLAVE_ENABLED') UNION ALL "            \
 	"SELECT LOWER(VARIABLE_NAME), VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS "                           \
-	"WHERE VARIABLE_NAME = 'RPL_SEMI_SYNC_MASTER_CLIENTS'"
+	"WHERE VARIABLE_NAME IN ('RPL_SEMI_SYNC_MASTER_CLIENTS', 'RPL_SEMI_SYNC_MASTER_WAIT_SESSIONS', "               \
+	"'RPL_SEMI_SYNC_MASTER_YES_TX')"
 
 #define MYSQL_COUNTERS                                                                                                 \
 	"SELECT LOWER(VARIABLE_NAME) AS name, VARIABLE_VALUE AS value FROM performance_schema.global_variables "       \
 	"WHERE VARIABLE_NAME LIKE 'rpl\\_semi\\_sync\\_%%\\_enabled' UNION ALL "                                       \
 	"SELECT LOWER(VARIABLE_NAME), VARIABLE_VALUE FROM performance_schema.global_status "                           \
-	"WHERE VARIABLE_NAME LIKE 'rpl\\_semi\\_sync\\_%%\\_clients'"
+	"WHERE VARIABLE_NAME LIKE 'rpl\\_semi\\_sync\\_%%' AND VARIABLE_NAME REGEXP "                                  \
+	"'_(clients|wait_sessions|yes_tx)$'"
 
 #define MYSQL_OBSERVE                                                                                                  \
 	"SELECT VERSION() AS version, @@global.server_uuid AS origin, @@global.read_only AS read_only, "               \

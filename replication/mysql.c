@@ -61,6 +61,15 @@ static us_t silence(struct mysql *m, const char *arrival, us_t now)
 	return m->arrived_at == US_UNKNOWN ? US_UNKNOWN : now - m->arrived_at;
 }
 
+/* Commits wait for the standby and none was acknowledged since: the stream may look alive on both sides for a minute more. */
+static us_t stalled(struct mysql *m, int64_t waiting, int64_t acked, us_t now)
+{
+	if (!waiting || !m->stalled_at || acked != m->acked)
+		m->stalled_at = waiting ? now : 0;
+	m->acked = acked;
+	return m->stalled_at ? now - m->stalled_at : 0;
+}
+
 static void take_facts(struct mysql *m, const json_t *o)
 {
 	const struct db_target *t = &m->db->target;
@@ -80,6 +89,7 @@ static void take_facts(struct mysql *m, const json_t *o)
 		.semi_source_on = true_of(o, "semi_source"),
 		.semi_replica_on = true_of(o, "semi_replica"),
 		.semi_clients = (int)int_of(o, "semi_clients", 0),
+		.semi_stalled = stalled(m, int_of(o, "semi_waiting", 0), int_of(o, "semi_acked", 0), now_us()),
 		.db_start = int_of(o, "db_start", 0),
 		.replicas = (int)int_of(o, "replicas", 0) };
 	STR_COPY(f.version, text_of(o, "version"));

@@ -26,6 +26,8 @@ struct mysql {
 	us_t began;
 	char arrival[256]; /* as last seen; "" no source */
 	us_t arrived_at;   /* when it last changed; US_UNKNOWN */
+	int64_t acked;	   /* by the standby, as last seen */
+	us_t stalled_at;   /* since when commits wait and `acked` stands still; 0 not */
 	struct mysql_call *calls;
 	unsigned tags; /* makes the tags of freezes unique */
 };

@@ -59,9 +59,10 @@ struct db_facts {
 	char origin[40]; /* MySQL: the name this server's own transactions carry: server_uuid, MariaDB server_id; "" unknown */
 	char executed[GTID_MAX], received[GTID_MAX], purged[GTID_MAX];
 	bool semi_source_on, semi_replica_on;
-	int semi_clients;				   /* semi-sync replicas connected to this source */
-	int64_t db_start;				   /* changes with every restart of the server; 0 unknown */
-	uint64_t offset;				   /* Redis: master_repl_offset / slave offset */
+	int semi_clients;  /* semi-sync replicas connected to this source */
+	us_t semi_stalled; /* for how long commits have waited here without one being acknowledged */
+	int64_t db_start;  /* changes with every restart of the server; 0 unknown */
+	uint64_t offset;   /* Redis: master_repl_offset / slave offset */
 	bool link_up, sync_in_progress, loading, sentinel; /* Redis */
 	int replicas;					   /* connected replicas */
 };
@@ -116,6 +117,13 @@ int gtid_contains(bool mariadb, const char *of, const char *have);
 int gtid_lost(bool mariadb, const char *own, const char *theirs, const char *origin);
 /* Transactions in `of` that `have` lacks; -1 unknown. */
 int64_t gtid_missing(bool mariadb, const char *of, const char *have);
+
+/* For `hactl doctor`: everything about a server that its judgment needs, read and never changed. MySQL: the helper's routines "examine"
+ * (as hactl's account), "examine_admin" (as the server's administrator), "examine_self" (any account); see sql_doctor.c. Redis:
+ * redis_examine, whose fn is called exactly once, from the loop: doc (JSON text, valid during the call), or NULL with life and text:
+ * {"info": {}, "config": {}, "denied": [{"command", "error"}], "sentinel": count, "trouble": {}}. See redis_doctor.c. */
+typedef void redis_examined_fn(void *arg, const char *doc, enum db_life life, const char *text);
+int redis_examine(struct loop *l, const struct sql_target *t, us_t timeout, redis_examined_fn *fn, void *arg, struct err *e);
 
 extern const struct sql_routine replication_sql_routines[]; /* ends with a NULL name; for sqlproc_main */
 

@@ -44,7 +44,9 @@ static void put_semi(json_t *facts, const json_t *rows)
 	static const struct {
 		const char *word, *key;
 	} names[] = { { "sync_master_enabled", "semi_source" }, { "sync_source_enabled", "semi_source" },
-		{ "sync_slave_enabled", "semi_replica" }, { "sync_replica_enabled", "semi_replica" } };
+		{ "sync_slave_enabled", "semi_replica" }, { "sync_replica_enabled", "semi_replica" } },
+	  counters[] = { { "_clients", "semi_clients" }, { "_wait_sessions", "semi_waiting" },
+		  { "_yes_tx", "semi_acked" } };
 	size_t i;
 	json_t *row;
 	json_array_foreach(rows, i, row)
@@ -53,8 +55,9 @@ static void put_semi(json_t *facts, const json_t *rows)
 		for (size_t k = 0; k < ARRAY_LEN(names); k++)
 			if (strstr(name, names[k].word) && row_yes(row, "value"))
 				json_object_set_new(facts, names[k].key, json_true());
-		if (strstr(name, "_clients"))
-			json_object_set_new(facts, "semi_clients", json_integer(row_int(row, "value", 0)));
+		for (size_t k = 0; k < ARRAY_LEN(counters); k++)
+			if (strstr(name, counters[k].word))
+				json_object_set_new(facts, counters[k].key, json_integer(row_int(row, "value", 0)));
 	}
 }
 

@@ -56,13 +56,18 @@ struct look {
 static void note_address(struct addr_view *v, const struct ifaddrmsg *m, struct nlattr **a)
 {
 	const struct ifa_cacheinfo *ci = a[IFA_CACHEINFO] ? nla_data(a[IFA_CACHEINFO]) : NULL;
-	if (v->link.ifindex != (int)m->ifa_index || v->address != nla_get_u32(a[IFA_LOCAL]))
+	const struct nlattr *own =
+		a[IFA_LOCAL] ? a[IFA_LOCAL] : a[IFA_ADDRESS]; /* IPv6 has the first with a peer only */
+	uint32_t flags = a[IFA_FLAGS] ? nla_get_u32(a[IFA_FLAGS]) : m->ifa_flags;
+	if (v->link.ifindex != (int)m->ifa_index || nla_len(own) != v->ip.len ||
+		memcmp(nla_data(own), v->ip.b, v->ip.len) != 0)
 		return;
 	if (v->addr.held && v->addr.prefix_len == v->spec->prefix_len)
 		return; /* the same address may be there with several lengths: ours comes first */
 	v->addr = (struct addr_state){ .held = true,
 		.prefix_len = m->ifa_prefixlen,
 		.proto = a[IFA_PROTO] ? nla_get_u8(a[IFA_PROTO]) : 0,
+		.tentative = m->ifa_family == AF_INET6 && (flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED)),
 		.created = ci ? ci->cstamp : 0 };
 }
 
@@ -72,7 +77,7 @@ static int on_address(struct nl_msg *msg, void *arg)
 	struct nlmsghdr *h = nlmsg_hdr(msg);
 	struct nlattr *a[IFA_MAX + 1];
 	if (h->nlmsg_type != RTM_NEWADDR || nlmsg_parse(h, sizeof(struct ifaddrmsg), a, IFA_MAX, NULL) < 0 ||
-		!a[IFA_LOCAL] || nla_len(a[IFA_LOCAL]) != 4)
+		!(a[IFA_LOCAL] || a[IFA_ADDRESS]))
 		return NL_OK;
 	for (size_t i = 0; i < look->n; i++)
 		note_address(&look->v[i], nlmsg_data(h), a);
@@ -82,7 +87,7 @@ static int on_address(struct nl_msg *msg, void *arg)
 /* A dump during which addresses changed is flagged by the kernel (-NLE_DUMP_INTR here) and may miss some: asked again. */
 static int look_addresses(struct nl_sock *s, struct addr_view *v, size_t n)
 {
-	struct ifaddrmsg ask = { .ifa_family = AF_INET };
+	struct ifaddrmsg ask = { .ifa_family = AF_UNSPEC }; /* both families in one dump */
 	struct look look = { v, n };
 	int r = -NLE_DUMP_INTR;
 	for (int tries = 0; r == -NLE_DUMP_INTR && tries < LOOK_TRIES; tries++) {
@@ -120,16 +125,25 @@ int addr_look(struct nl_sock *s, struct addr_view *v, size_t n, struct err *e)
 static struct rtnl_addr *describe(const struct addr_view *v, int prefix_len)
 {
 	struct rtnl_addr *a = rtnl_addr_alloc();
-	struct nl_addr *local = nl_addr_build(AF_INET, &v->address, sizeof(v->address));
+	struct nl_addr *local = nl_addr_build(v->spec->family, v->ip.b, v->ip.len);
 	if (!a || !local)
 		abort();
 	nl_addr_set_prefixlen(local, prefix_len);
 	rtnl_addr_set_ifindex(a, v->link.ifindex);
-	rtnl_addr_set_family(a, AF_INET);
+	rtnl_addr_set_family(a, v->spec->family);
 	rtnl_addr_set_local(a, local);
 	rtnl_addr_set_prefixlen(a, prefix_len);
 	nl_addr_put(local);
 	return a;
+}
+
+static const char *put_hint(const struct vip_spec *spec, int r)
+{
+	if (r == -NLE_PERM)
+		return " (CAP_NET_ADMIN is needed)";
+	if (r == -NLE_NOACCESS && spec->family == AF_INET6)
+		return " (IPv6 is switched off there: see net.ipv6.conf.*.disable_ipv6)";
+	return "";
 }
 
 int addr_put(struct nl_sock *s, const struct addr_view *v, int prefix_len, uint32_t valid, struct err *e)
@@ -145,6 +159,8 @@ int addr_put(struct nl_sock *s, const struct addr_view *v, int prefix_len, uint3
 	 * the route's source or the interface's first address, and ours, added last and /32, is neither. There the mark is for tools that
 	 * read it (NetworkManager, systemd-networkd, monitoring) and does nothing to packets. */
 	rtnl_addr_set_preferred_lifetime(a, 0);
+	if (spec->family == AF_INET6)
+		rtnl_addr_set_flags(a, IFA_F_NODAD);
 	/* REPLACE renews what is there; it would also create, so who only wants to renew looks before and after. */
 	int r = rtnl_addr_build_add_request(a, NLM_F_CREATE | NLM_F_REPLACE, &msg);
 	if (r == 0)
@@ -156,7 +172,7 @@ int addr_put(struct nl_sock *s, const struct addr_view *v, int prefix_len, uint3
 	rtnl_addr_put(a);
 	if (r < 0)
 		return err_set(e, "cannot add %s/%d to %s: %s%s", spec->address, prefix_len, spec->interface,
-			nl_geterror(r), r == -NLE_PERM ? " (CAP_NET_ADMIN is needed)" : "");
+			nl_geterror(r), put_hint(spec, r));
 	return 0;
 }
 

@@ -2,7 +2,7 @@
 #ifndef HACTL_VIP_ADDR_H
 #define HACTL_VIP_ADDR_H
 
-#include "vip/arp.h"
+#include "vip/frame.h"
 #include "vip/vip.h"
 
 struct nl_sock;
@@ -17,13 +17,14 @@ struct addr_state {
 	bool held;
 	uint8_t prefix_len; /* as found; the wished length when several are there */
 	uint8_t proto;	    /* IFA_PROTO, 0 unknown */
-	uint32_t created;   /* ifa_cacheinfo.cstamp: another value is another address, though it looks the same */
+	bool tentative;	  /* IPv6: being checked for a duplicate, or one was found: the kernel does not answer for it */
+	uint32_t created; /* ifa_cacheinfo.cstamp: another value is another address, though it looks the same */
 };
 
 /* What is wished and what was found. */
 struct addr_view {
 	const struct vip_spec *spec;
-	uint32_t address; /* spec's, network order */
+	struct ip ip; /* spec's address */
 	struct link_state link;
 	struct addr_state addr;
 };
@@ -31,7 +32,8 @@ struct addr_view {
 struct nl_sock *addr_open(struct err *e);
 /* Fills link and addr of every view from the kernel. -1: nothing was changed in them. */
 int addr_look(struct nl_sock *s, struct addr_view *v, size_t n, struct err *e);
-/* Adds, or renews the lifetime of what has the same address and length. valid: seconds, UINT32_MAX for ever. */
+/* IPv6 without duplicate address detection: who may have the address is decided elsewhere, and an address that is checked for a second
+ * does not answer. Adds, or renews the lifetime of what has the same address and length. valid: seconds, UINT32_MAX for ever. */
 int addr_put(struct nl_sock *s, const struct addr_view *v, int prefix_len, uint32_t valid, struct err *e);
 /* An absent one is fine. */
 int addr_delete(struct nl_sock *s, const struct addr_view *v, struct err *e);

@@ -117,33 +117,25 @@ static int set_guard(struct gate *g)
 {
 	struct batch b;
 	batch_start(&b, &g->link);
-	put_flush(&b, NFPROTO_INET, g->shape.table, SET_GUARD);
-	put_elems(&b, NFT_MSG_NEWSETELEM, NFPROTO_INET, g->shape.table, SET_GUARD, g->shape.address, 1,
-		g->guard / US_PER_MS);
+	put_guard(&b, &g->shape, g->guard / US_PER_MS);
 	return batch_commit(&b);
 }
 
 static int set_alive(struct gate *g, int64_t ms)
 {
-	const struct gate_shape *s = &g->shape;
 	struct batch b;
 	batch_start(&b, &g->link);
-	put_elems(&b, NFT_MSG_DELSETELEM, NFPROTO_INET, s->table, SET_GUARD, s->address, 1, 0);
-	put_flush(&b, NFPROTO_INET, s->table, SET_ALIVE);
-	put_elems(&b, NFT_MSG_NEWSETELEM, NFPROTO_INET, s->table, SET_ALIVE, s->address, s->n, ms);
-	put_flush(&b, NFPROTO_ARP, s->table, SET_ALIVE);
-	put_elems(&b, NFT_MSG_NEWSETELEM, NFPROTO_ARP, s->table, SET_ALIVE, s->address, s->n, ms);
+	put_guard_spent(&b, &g->shape);
+	put_alive(&b, &g->shape, ms);
 	return batch_commit(&b);
 }
 
 static int set_shut(struct gate *g)
 {
-	const struct gate_shape *s = &g->shape;
 	struct batch b;
 	batch_start(&b, &g->link);
-	put_flush(&b, NFPROTO_INET, s->table, SET_GUARD);
-	put_flush(&b, NFPROTO_INET, s->table, SET_ALIVE);
-	put_flush(&b, NFPROTO_ARP, s->table, SET_ALIVE);
+	put_guard(&b, &g->shape, 0);
+	put_alive(&b, &g->shape, 0);
 	return batch_commit(&b);
 }
 
@@ -249,15 +241,15 @@ static int take_over(struct gate *g, us_t until, struct err *e)
 	return 0;
 }
 
-struct gate *gate_new(struct loop *l, const char *name, const struct vip_spec *spec, size_t n, us_t until,
+struct gate *gate_new(struct loop *l, const char *name, const struct gate_spec *spec, us_t until,
 	vips_changed_fn *broken, void *arg, struct err *e)
 {
 	struct gate *g = xcalloc(1, sizeof(*g));
 	g->broken = broken;
 	g->arg = arg;
 	g->guard = guard_span();
-	if (shape_make(&g->shape, name, spec, n, e) < 0 || nft_link_open(&g->link, e) < 0 ||
-		listen_events(g, l, e) < 0 || take_over(g, until, e) < 0) {
+	if (shape_make(&g->shape, name, spec, e) < 0 || nft_link_open(&g->link, e) < 0 || listen_events(g, l, e) < 0 ||
+		take_over(g, until, e) < 0) {
 		gate_free(g);
 		return NULL;
 	}

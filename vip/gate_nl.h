@@ -15,7 +15,7 @@
 #include <linux/netfilter/nfnetlink.h>
 
 enum {
-	NFT_MSG_ROOM = 4096, /* largest single message we build: 64 elements of 40 bytes fit twice */
+	NFT_MSG_ROOM = 4096, /* largest single message we build: 64 elements of 44 bytes and a head */
 	NFT_BATCH_ROOM = 64 * 1024
 };
 

@@ -1,13 +1,11 @@
-/* gate_rules.c - the gate's rule set, as one table of rules that reads like nft's own text, and its installation by libnftnl.
+/* gate_rules.c - the gate's rule set, as tables of chains, sets and rules that read like nft's own text, and its installation by libnftnl.
  *
  * libnftnl and not libnftables: one socket, hence one port id by which our own events are known, and one transaction that puts up
  * the rules and what is alive in them together.
  */
 #include "vip/gate_rules.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <libnftnl/chain.h>
 #include <libnftnl/expr.h>
 #include <libnftnl/rule.h>
@@ -16,13 +14,12 @@
 #include <libnftnl/udata.h>
 #include <linux/netfilter_arp.h>
 #include <linux/rtnetlink.h>
+#include <net/if_arp.h>
+#include <netinet/icmp6.h>
 
-enum { KEY_IPV4 = 7, KEY_IFNAME = 41 }; /* nft's own numbers of data types: only nft's output reads them */
+/* --- chains, sets, rules ------------------------------------------------------------------------------------------------ */
 
-/* --- the rules ------------------------------------------------------------------------------------------------------ */
-
-/* What a rule asks before it drops; each a few expressions. SHUT: in @vips and not in @alive. */
-enum term { T_END, T_IPV4, T_TO_SHUT, T_FROM_SHUT, T_ARP_FROM_SHUT, T_TO_LOCAL, T_IN_IFS, T_OUT_IFS, T_COUNT };
+const uint8_t gate_families[2] = { NFPROTO_INET, NFPROTO_ARP };
 
 static const struct chain_def {
 	uint8_t family;
@@ -38,26 +35,118 @@ static const struct chain_def {
 	{ NFPROTO_ARP, "out", NF_ARP_OUT, -350 },
 };
 
+const struct set_def gate_sets[SET_COUNT] = {
+	{ NFPROTO_INET, "vips", L_VIP4, L_VIP4, false },
+	{ NFPROTO_INET, "alive", L_VIP4, L_VIP4, true },
+	{ NFPROTO_INET, "vips6", L_VIP6, L_VIP6, false },
+	{ NFPROTO_INET, "alive6", L_VIP6, L_VIP6, true },
+	{ NFPROTO_INET, "ports", L_PORT, L_PORT, false },
+	{ NFPROTO_INET, "open_ports", L_PORT, L_PORT, true },
+	{ NFPROTO_INET, "peers", L_PEER4, L_PORT, false },
+	{ NFPROTO_INET, "peers6", L_PEER6, L_PORT, false },
+	{ NFPROTO_INET, "ifs", L_IF, L_IF, false },
+	{ NFPROTO_ARP, "vips", L_VIP4, L_VIP4, false },
+	{ NFPROTO_ARP, "alive", L_VIP4, L_VIP4, true },
+};
+
+/* type: nft's own number of the data type, which only nft's output reads */
+static const struct {
+	uint32_t type, len;
+} key_of[LIST_COUNT] = {
+	[L_VIP4] = { 7, 4 },
+	[L_PEER4] = { 7, 4 },
+	[L_VIP6] = { 8, 16 },
+	[L_PEER6] = { 8, 16 },
+	[L_PORT] = { 13, 2 },
+	[L_IF] = { 41, IFNAMSIZ },
+};
+static const uint32_t guard_key = 1;
+enum { TYPE_MARK = 19 };
+
+size_t gate_key_len(enum list list)
+{
+	return key_of[list].len;
+}
+
+/* What a rule asks before it drops; each a few expressions. SHUT: in the one set and not in the other, mortal one. */
+enum term {
+	T_END,
+	T_IPV4,
+	T_IPV6,
+	T_TCP,
+	T_TO_SHUT,
+	T_FROM_SHUT,
+	T_TO_SHUT6,
+	T_FROM_SHUT6,
+	T_ADVERT_SHUT6,
+	T_ARP_FROM_SHUT,
+	T_TO_PORT_SHUT,
+	T_FROM_PORT_SHUT,
+	T_TO_LOCAL,
+	T_FROM_LOCAL,
+	T_IN_IFS,
+	T_OUT_IFS,
+	T_IN_FROM_WIRE,
+	T_OUT_TO_WIRE,
+	T_NOT_FROM_PEER,
+	T_NOT_TO_PEER,
+	T_NOT_FROM_PEER6,
+	T_NOT_TO_PEER6,
+	T_COUNT
+};
+
 static const struct rule_def {
 	uint8_t family;
 	const char *chain;
 	const char *why;
-	uint8_t terms[5];
+	enum list needs; /* left out while that list is empty */
+	uint8_t terms[8];
 } rules[] = {
 	/* Not simply every packet to the address: a standby that forwards for its own containers must let them reach the primary. So it
 	 * is dropped where this host would answer: the address is here, or it came in where the address lives (it may just have been
 	 * taken away while DNAT of established connections goes on). */
-	{ NFPROTO_INET, "in", "to an address held here", { T_IPV4, T_TO_SHUT, T_TO_LOCAL } },
-	{ NFPROTO_INET, "in", "from its own network", { T_IPV4, T_TO_SHUT, T_IN_IFS } },
-	{ NFPROTO_INET, "out", "answers and local clients", { T_IPV4, T_FROM_SHUT } },
-	{ NFPROTO_INET, "out", "local clients, DNAT in output", { T_IPV4, T_TO_SHUT, T_TO_LOCAL } },
-	{ NFPROTO_INET, "leave", "answers of DNAT'd connections", { T_IPV4, T_OUT_IFS, T_FROM_SHUT } },
+	{ NFPROTO_INET, "in", "to an address held here", L_VIP4, { T_IPV4, T_TO_SHUT, T_TO_LOCAL } },
+	{ NFPROTO_INET, "in", "from its own network", L_VIP4, { T_IPV4, T_TO_SHUT, T_IN_IFS } },
+	{ NFPROTO_INET, "out", "answers and local clients", L_VIP4, { T_IPV4, T_FROM_SHUT } },
+	{ NFPROTO_INET, "out", "local clients, DNAT in output", L_VIP4, { T_IPV4, T_TO_SHUT, T_TO_LOCAL } },
+	{ NFPROTO_INET, "leave", "answers of DNAT'd connections", L_VIP4, { T_IPV4, T_OUT_IFS, T_FROM_SHUT } },
+
+	{ NFPROTO_INET, "in", "to an address held here", L_VIP6, { T_IPV6, T_TO_SHUT6, T_TO_LOCAL } },
+	{ NFPROTO_INET, "in", "from its own network", L_VIP6, { T_IPV6, T_TO_SHUT6, T_IN_IFS } },
+	{ NFPROTO_INET, "out", "answers and local clients", L_VIP6, { T_IPV6, T_FROM_SHUT6 } },
+	{ NFPROTO_INET, "out", "local clients, DNAT in output", L_VIP6, { T_IPV6, T_TO_SHUT6, T_TO_LOCAL } },
+	/* The kernel's own advertisement comes from the address itself and ends one rule above; a proxy's comes from another. Incoming ND
+	 * passes, as ARP does: the neighbour table of this host must learn the new primary, and what it asks is answered by nobody here. */
+	{ NFPROTO_INET, "out", "ND in its name", L_VIP6, { T_IPV6, T_ADVERT_SHUT6 } },
+	{ NFPROTO_INET, "leave", "answers of DNAT'd connections", L_VIP6, { T_IPV6, T_OUT_IFS, T_FROM_SHUT6 } },
+
+	/* The database ports of every address of this host, when asked; loopback and the other node go by. */
+	{ NFPROTO_INET, "in", "to a gated port", L_PORT,
+		{ T_IPV4, T_TCP, T_TO_PORT_SHUT, T_IN_FROM_WIRE, T_NOT_FROM_PEER, T_TO_LOCAL } },
+	{ NFPROTO_INET, "leave", "from a gated port", L_PORT,
+		{ T_IPV4, T_TCP, T_FROM_PORT_SHUT, T_OUT_TO_WIRE, T_NOT_TO_PEER, T_FROM_LOCAL } },
+	{ NFPROTO_INET, "in", "to a gated port", L_PORT,
+		{ T_IPV6, T_TCP, T_TO_PORT_SHUT, T_IN_FROM_WIRE, T_NOT_FROM_PEER6, T_TO_LOCAL } },
+	{ NFPROTO_INET, "leave", "from a gated port", L_PORT,
+		{ T_IPV6, T_TCP, T_FROM_PORT_SHUT, T_OUT_TO_WIRE, T_NOT_TO_PEER6, T_FROM_LOCAL } },
+
 	/* The kernel's ARP answers and requests. Not frames from packet sockets: announcements ask gate_is_open themselves. Incoming
 	 * ARP passes: the neighbour table of this host must learn the new primary. */
-	{ NFPROTO_ARP, "out", "ARP in its name", { T_ARP_FROM_SHUT } },
+	{ NFPROTO_ARP, "out", "ARP in its name", L_VIP4, { T_ARP_FROM_SHUT } },
 };
 
-static const uint8_t families[] = { NFPROTO_INET, NFPROTO_ARP };
+static bool rule_wanted(const struct gate_shape *s, const struct rule_def *d, uint8_t family)
+{
+	return d->family == family && s->list[d->needs].n > 0;
+}
+
+size_t rules_wanted(const struct gate_shape *s, uint8_t family)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < ARRAY_LEN(rules); i++)
+		n += rule_wanted(s, &rules[i], family);
+	return n;
+}
 
 /* --- expressions ---------------------------------------------------------------------------------------------------- */
 
@@ -79,11 +168,11 @@ static void put_lookup(struct nftnl_rule *r, const char *set, uint32_t flags)
 		nftnl_expr_set_u32(x, NFTNL_EXPR_LOOKUP_FLAGS, flags);
 }
 
-static void put_cmp(struct nftnl_rule *r, const void *value, uint32_t len)
+static void put_cmp(struct nftnl_rule *r, uint32_t op, const void *value, uint32_t len)
 {
 	struct nftnl_expr *x = expr(r, "cmp");
 	nftnl_expr_set_u32(x, NFTNL_EXPR_CMP_SREG, NFT_REG_1);
-	nftnl_expr_set_u32(x, NFTNL_EXPR_CMP_OP, NFT_CMP_EQ);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_CMP_OP, op);
 	nftnl_expr_set(x, NFTNL_EXPR_CMP_DATA, value, len);
 }
 
@@ -94,70 +183,125 @@ static void put_meta(struct nftnl_rule *r, uint32_t key)
 	nftnl_expr_set_u32(x, NFTNL_EXPR_META_DREG, NFT_REG_1);
 }
 
-static void put_shut(struct nftnl_rule *r, uint32_t offset)
+static void put_load(struct nftnl_rule *r, uint32_t base, uint32_t offset, uint32_t len)
 {
 	struct nftnl_expr *x = expr(r, "payload");
 	nftnl_expr_set_u32(x, NFTNL_EXPR_PAYLOAD_DREG, NFT_REG_1);
-	nftnl_expr_set_u32(x, NFTNL_EXPR_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_PAYLOAD_BASE, base);
 	nftnl_expr_set_u32(x, NFTNL_EXPR_PAYLOAD_OFFSET, offset);
-	nftnl_expr_set_u32(x, NFTNL_EXPR_PAYLOAD_LEN, 4);
-	put_lookup(r, SET_VIPS, 0);
-	put_lookup(r, SET_ALIVE, NFT_LOOKUP_F_INV); /* a lookup leaves its register as it was */
+	nftnl_expr_set_u32(x, NFTNL_EXPR_PAYLOAD_LEN, len);
 }
 
-static void term_ipv4(struct nftnl_rule *r)
-{
-	put_meta(r, NFT_META_NFPROTO);
-	put_cmp(r, &(uint8_t){ NFPROTO_IPV4 }, 1);
-}
+/* --- terms: what each loads, and what it compares that with. Several parts are all to be true. ----------------------------- */
 
-static void term_to_shut(struct nftnl_rule *r)
-{
-	put_shut(r, 16); /* RFC 791: destination address */
-}
+enum test { TEST_END, TEST_IS, TEST_IS_NOT, TEST_IN, TEST_NOT_IN, TEST_SHUT };
 
-static void term_from_shut(struct nftnl_rule *r)
-{
-	put_shut(r, 12); /* RFC 791: source address */
-}
-
-static void term_arp_from_shut(struct nftnl_rule *r)
-{
-	put_shut(r, 14); /* RFC 826: sender protocol address, after 8 bytes of header and 6 of MAC */
-}
-
-static void term_to_local(struct nftnl_rule *r)
-{
-	struct nftnl_expr *x = expr(r, "fib");
-	nftnl_expr_set_u32(x, NFTNL_EXPR_FIB_DREG, NFT_REG_1);
-	nftnl_expr_set_u32(x, NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE);
-	nftnl_expr_set_u32(x, NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_DADDR);
-	put_cmp(r, &(uint32_t){ RTN_LOCAL }, 4);
-}
-
-static void term_in_ifs(struct nftnl_rule *r)
-{
-	put_meta(r, NFT_META_IIFNAME);
-	put_lookup(r, SET_IFS, 0);
-}
-
-static void term_out_ifs(struct nftnl_rule *r)
-{
-	put_meta(r, NFT_META_OIFNAME);
-	put_lookup(r, SET_IFS, 0);
-}
-
-static void (*const term_put[])(struct nftnl_rule *) = {
-	[T_END] = NULL,
-	[T_IPV4] = term_ipv4,
-	[T_TO_SHUT] = term_to_shut,
-	[T_FROM_SHUT] = term_from_shut,
-	[T_ARP_FROM_SHUT] = term_arp_from_shut,
-	[T_TO_LOCAL] = term_to_local,
-	[T_IN_IFS] = term_in_ifs,
-	[T_OUT_IFS] = term_out_ifs,
+struct part {
+	enum { FROM_META, FROM_NETWORK, FROM_TRANSPORT, FROM_FIB } from;
+	uint32_t what, len; /* meta key; offset and length in the header; flags of the lookup in the routing tables */
+	enum test test;
+	uint32_t value;	       /* TEST_IS, TEST_IS_NOT; as the register has it */
+	const char *set, *and; /* TEST_SHUT: in `set` and not in `and` */
 };
-_Static_assert(ARRAY_LEN(term_put) == T_COUNT, "a term without expressions");
+
+#define PROTO(p)                                                                                                       \
+	{                                                                                                              \
+		FROM_META, NFT_META_NFPROTO, 1, TEST_IS, p, NULL, NULL                                                 \
+	}
+#define L4(p)                                                                                                          \
+	{                                                                                                              \
+		FROM_META, NFT_META_L4PROTO, 1, TEST_IS, p, NULL, NULL                                                 \
+	}
+#define SHUT(b, o, l, s, a)                                                                                            \
+	{                                                                                                              \
+		b, o, l, TEST_SHUT, 0, s, a                                                                            \
+	}
+#define NOT_IN(o, l, s)                                                                                                \
+	{                                                                                                              \
+		FROM_NETWORK, o, l, TEST_NOT_IN, 0, s, NULL                                                            \
+	}
+#define IF_IN(key)                                                                                                     \
+	{                                                                                                              \
+		FROM_META, key, IFNAMSIZ, TEST_IN, 0, "ifs", NULL                                                      \
+	}
+#define WIRE(key)                                                                                                      \
+	{                                                                                                              \
+		FROM_META, key, 2, TEST_IS_NOT, ARPHRD_LOOPBACK, NULL, NULL                                            \
+	}
+#define LOCAL(which)                                                                                                   \
+	{                                                                                                              \
+		FROM_FIB, which, 4, TEST_IS, RTN_LOCAL, NULL, NULL                                                     \
+	}
+
+static const struct part terms[T_COUNT][4] = {
+	[T_IPV4] = { PROTO(NFPROTO_IPV4) },
+	[T_IPV6] = { PROTO(NFPROTO_IPV6) },
+	[T_TCP] = { L4(IPPROTO_TCP) },
+	/* RFC 791: source at 12, destination at 16. RFC 8200: at 8 and 24 */
+	[T_TO_SHUT] = { SHUT(FROM_NETWORK, 16, 4, "vips", "alive") },
+	[T_FROM_SHUT] = { SHUT(FROM_NETWORK, 12, 4, "vips", "alive") },
+	[T_TO_SHUT6] = { SHUT(FROM_NETWORK, 24, 16, "vips6", "alive6") },
+	[T_FROM_SHUT6] = { SHUT(FROM_NETWORK, 8, 16, "vips6", "alive6") },
+	/* RFC 4861 section 4.4: the target after type, code, checksum and flags */
+	[T_ADVERT_SHUT6] = { L4(IPPROTO_ICMPV6), { FROM_TRANSPORT, 0, 1, TEST_IS, ND_NEIGHBOR_ADVERT, NULL, NULL },
+		SHUT(FROM_TRANSPORT, 8, 16, "vips6", "alive6") },
+	/* RFC 826: sender protocol address, after 8 bytes of header and 6 of MAC */
+	[T_ARP_FROM_SHUT] = { SHUT(FROM_NETWORK, 14, 4, "vips", "alive") },
+	/* RFC 9293: source port at 0, destination port at 2 */
+	[T_TO_PORT_SHUT] = { SHUT(FROM_TRANSPORT, 2, 2, "ports", "open_ports") },
+	[T_FROM_PORT_SHUT] = { SHUT(FROM_TRANSPORT, 0, 2, "ports", "open_ports") },
+	[T_TO_LOCAL] = { LOCAL(NFTA_FIB_F_DADDR) },
+	[T_FROM_LOCAL] = { LOCAL(NFTA_FIB_F_SADDR) },
+	[T_IN_IFS] = { IF_IN(NFT_META_IIFNAME) },
+	[T_OUT_IFS] = { IF_IN(NFT_META_OIFNAME) },
+	[T_IN_FROM_WIRE] = { WIRE(NFT_META_IIFTYPE) },
+	[T_OUT_TO_WIRE] = { WIRE(NFT_META_OIFTYPE) },
+	[T_NOT_FROM_PEER] = { NOT_IN(12, 4, "peers") },
+	[T_NOT_TO_PEER] = { NOT_IN(16, 4, "peers") },
+	[T_NOT_FROM_PEER6] = { NOT_IN(8, 16, "peers6") },
+	[T_NOT_TO_PEER6] = { NOT_IN(24, 16, "peers6") },
+};
+
+static void put_source(struct nftnl_rule *r, const struct part *p)
+{
+	struct nftnl_expr *x;
+	switch (p->from) {
+	case FROM_META:
+		put_meta(r, p->what);
+		return;
+	case FROM_NETWORK:
+		put_load(r, NFT_PAYLOAD_NETWORK_HEADER, p->what, p->len);
+		return;
+	case FROM_TRANSPORT:
+		put_load(r, NFT_PAYLOAD_TRANSPORT_HEADER, p->what, p->len);
+		return;
+	case FROM_FIB:
+		x = expr(r, "fib");
+		nftnl_expr_set_u32(x, NFTNL_EXPR_FIB_DREG, NFT_REG_1);
+		nftnl_expr_set_u32(x, NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE);
+		nftnl_expr_set_u32(x, NFTNL_EXPR_FIB_FLAGS, p->what);
+		return;
+	}
+}
+
+/* Registers hold numbers in host order, narrow ones in their first bytes. */
+static void put_number(struct nftnl_rule *r, uint32_t op, const struct part *p)
+{
+	uint8_t one = (uint8_t)p->value;
+	uint16_t two = (uint16_t)p->value;
+	put_cmp(r, op, p->len == 1 ? (const void *)&one : p->len == 2 ? (const void *)&two : &p->value, p->len);
+}
+
+static void put_part(struct nftnl_rule *r, const struct part *p)
+{
+	put_source(r, p);
+	if (p->test == TEST_IS || p->test == TEST_IS_NOT)
+		put_number(r, p->test == TEST_IS ? NFT_CMP_EQ : NFT_CMP_NEQ, p);
+	else
+		put_lookup(r, p->set, p->test == TEST_NOT_IN ? NFT_LOOKUP_F_INV : 0);
+	if (p->test == TEST_SHUT)
+		put_lookup(r, p->and, NFT_LOOKUP_F_INV); /* a lookup leaves its register as it was */
+}
 
 /* --- putting the pieces into a batch ----------------------------------------------------------------------------------- */
 
@@ -173,7 +317,8 @@ static void put_rule(struct batch *b, const char *table, const struct rule_def *
 	nftnl_udata_put_strz(u, NFTNL_UDATA_RULE_COMMENT, d->why);
 	nftnl_rule_set_data(r, NFTNL_RULE_USERDATA, nftnl_udata_buf_data(u), nftnl_udata_buf_len(u));
 	for (const uint8_t *t = d->terms; *t != T_END; t++)
-		term_put[*t](r);
+		for (const struct part *p = terms[*t]; p->test != TEST_END; p++)
+			put_part(r, p);
 	struct nftnl_expr *drop = expr(r, "immediate");
 	nftnl_expr_set_u32(drop, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
 	nftnl_expr_set_u32(drop, NFTNL_EXPR_IMM_VERDICT, NF_DROP);
@@ -252,120 +397,83 @@ static void put_elem(struct nlmsghdr *h, const void *key, size_t len, int64_t ms
 	mnl_attr_nest_end(h, elem);
 }
 
-void put_flush(struct batch *b, uint8_t family, const char *table, const char *set)
+static void put_flush(struct batch *b, uint8_t family, const char *table, const char *set)
 {
 	put_elems_head(b, NFT_MSG_DELSETELEM, family, table, set); /* without elements: all of them */
 }
 
-void put_elems(struct batch *b, uint16_t msg, uint8_t family, const char *table, const char *set, const uint32_t *key,
-	size_t n, int64_t ms)
+static void put_keys(struct batch *b, const struct gate_shape *s, const struct set_def *d, int64_t ms)
 {
-	struct nlmsghdr *h = put_elems_head(b, msg, family, table, set);
+	const struct keys *k = &s->list[d->list];
+	if (k->n == 0)
+		return;
+	struct nlmsghdr *h = put_elems_head(b, NFT_MSG_NEWSETELEM, d->family, s->table, d->name);
 	struct nlattr *list = mnl_attr_nest_start(h, NFTA_SET_ELEM_LIST_ELEMENTS);
-	for (size_t i = 0; i < n; i++)
-		put_elem(h, &key[i], sizeof(key[i]), ms);
+	for (size_t i = 0; i < k->n; i++)
+		put_elem(h, k->key[i], key_of[d->list].len, ms);
 	mnl_attr_nest_end(h, list);
 }
 
-static void put_ifs(struct batch *b, const struct gate_shape *s)
+static void put_guard_elem(struct batch *b, const struct gate_shape *s, uint16_t msg, int64_t ms)
 {
-	struct nlmsghdr *h = put_elems_head(b, NFT_MSG_NEWSETELEM, NFPROTO_INET, s->table, SET_IFS);
+	struct nlmsghdr *h = put_elems_head(b, msg, NFPROTO_INET, s->table, SET_GUARD);
 	struct nlattr *list = mnl_attr_nest_start(h, NFTA_SET_ELEM_LIST_ELEMENTS);
-	for (size_t i = 0; i < s->n_ifs; i++)
-		put_elem(h, s->ifs[i], IFNAMSIZ, 0);
+	put_elem(h, &guard_key, sizeof(guard_key), ms);
 	mnl_attr_nest_end(h, list);
 }
 
-/* --- shape ------------------------------------------------------------------------------------------------------------ */
-
-int check_table_name(const char *name, struct err *e)
+void put_guard(struct batch *b, const struct gate_shape *s, int64_t ms)
 {
-	static const char first[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
-	static const char rest[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789.-";
-	if (!name || !*name || !strchr(first, *name) || strspn(name, rest) != strlen(name))
-		return err_set(e,
-			"\"%s\" cannot be the name of an nftables table: use letters, digits, '_', '-' and '.', a "
-			"letter first",
-			name ? name : "");
-	if (strlen(name) >= sizeof(((struct gate_shape *)0)->table))
-		return err_set(e, "\"%s\" is too long for the name of an nftables table: at most 63 characters", name);
-	return 0;
+	put_flush(b, NFPROTO_INET, s->table, SET_GUARD);
+	if (ms > 0)
+		put_guard_elem(b, s, NFT_MSG_NEWSETELEM, ms);
 }
 
-static uint64_t fnv1a(uint64_t h, const void *data, size_t len)
+void put_guard_spent(struct batch *b, const struct gate_shape *s)
 {
-	for (const uint8_t *p = data; len--; p++)
-		h = (h ^ *p) * 0x100000001b3u;
-	return h;
+	put_guard_elem(b, s, NFT_MSG_DELSETELEM, 0);
 }
 
-static void shape_add_if(struct gate_shape *s, const char *name)
+void put_alive(struct batch *b, const struct gate_shape *s, int64_t ms)
 {
-	for (size_t i = 0; i < s->n_ifs; i++)
-		if (str_eq(s->ifs[i], name))
-			return;
-	STR_COPY(s->ifs[s->n_ifs], name);
-	s->n_ifs++;
-}
-
-static int shape_add(struct gate_shape *s, const struct vip_spec *v, struct err *e)
-{
-	uint32_t a;
-	if (v->family == AF_INET6)
-		return err_set(e, "%s: IPv6 virtual addresses cannot be gated yet; use an IPv4 address", v->address);
-	if (v->family != AF_INET || inet_pton(AF_INET, v->address, &a) != 1)
-		return err_set(e, "\"%s\" is not an IPv4 address", v->address);
-	if (!v->interface[0])
-		return err_set(e, "%s: no interface given", v->address);
-	for (size_t i = 0; i < s->n; i++)
-		if (s->address[i] == a)
-			return err_set(e, "%s is named twice", v->address);
-	s->address[s->n++] = a;
-	shape_add_if(s, v->interface);
-	return 0;
-}
-
-int shape_make(struct gate_shape *s, const char *table, const struct vip_spec *spec, size_t n, struct err *e)
-{
-	static const char version[] = "1"; /* raise when chains[] or rules[] change */
-	uint64_t h = fnv1a(0xcbf29ce484222325u, version, sizeof(version));
-	*s = (struct gate_shape){ 0 };
-	if (check_table_name(table, e) < 0)
-		return -1;
-	if (n == 0 || n > GATE_VIPS_MAX)
-		return err_set(e, "the gate takes 1 to %d addresses, not %zu", GATE_VIPS_MAX, n);
-	STR_COPY(s->table, table);
-	for (size_t i = 0; i < n; i++)
-		if (shape_add(s, &spec[i], e) < 0)
-			return -1;
-	h = fnv1a(h, s->address, s->n * sizeof(s->address[0]));
-	h = fnv1a(h, s->ifs, s->n_ifs * sizeof(s->ifs[0]));
-	snprintf(s->print, sizeof(s->print), "hactl gate %s %016" PRIx64, version, h);
-	return 0;
+	for (size_t i = 0; i < ARRAY_LEN(gate_sets); i++) {
+		const struct set_def *d = &gate_sets[i];
+		if (!d->mortal || !set_wanted(s, d))
+			continue;
+		put_flush(b, d->family, s->table, d->name);
+		if (ms > 0)
+			put_keys(b, s, d, ms);
+	}
 }
 
 /* --- install and delete -------------------------------------------------------------------------------------------------- */
+
+static void put_sets(struct batch *b, const struct gate_shape *s, uint8_t family, int64_t alive_ms)
+{
+	for (size_t i = 0; i < ARRAY_LEN(gate_sets); i++) {
+		const struct set_def *d = &gate_sets[i];
+		if (d->family != family || !set_wanted(s, d))
+			continue;
+		put_set(b, family, s->table, d->name, key_of[d->list].type, key_of[d->list].len,
+			d->mortal ? NFT_SET_TIMEOUT : 0);
+		if (!d->mortal || alive_ms > 0)
+			put_keys(b, s, d, d->mortal ? alive_ms : 0);
+	}
+	if (family == NFPROTO_INET)
+		put_set(b, family, s->table, SET_GUARD, TYPE_MARK, sizeof(guard_key), NFT_SET_TIMEOUT);
+}
 
 static void put_family(struct batch *b, const struct gate_shape *s, uint8_t family, int64_t alive_ms)
 {
 	put_table(b, NFT_MSG_NEWTABLE, family, s->table, NULL); /* so that the deletion finds one */
 	put_table(b, NFT_MSG_DELTABLE, family, s->table, NULL);
 	put_table(b, NFT_MSG_NEWTABLE, family, s->table, s->print);
-	put_set(b, family, s->table, SET_VIPS, KEY_IPV4, 4, 0);
-	put_set(b, family, s->table, SET_ALIVE, KEY_IPV4, 4, NFT_SET_TIMEOUT);
-	put_elems(b, NFT_MSG_NEWSETELEM, family, s->table, SET_VIPS, s->address, s->n, 0);
-	if (alive_ms > 0)
-		put_elems(b, NFT_MSG_NEWSETELEM, family, s->table, SET_ALIVE, s->address, s->n, alive_ms);
-	if (family == NFPROTO_INET) {
-		put_set(b, family, s->table, SET_GUARD, KEY_IPV4, 4, NFT_SET_TIMEOUT);
-		put_set(b, family, s->table, SET_IFS, KEY_IFNAME, IFNAMSIZ, 0);
-		put_ifs(b, s);
-	}
+	put_sets(b, s, family, alive_ms);
 	for (size_t i = 0; i < ARRAY_LEN(chains); i++)
 		if (chains[i].family == family)
 			put_chain(b, s->table, &chains[i]);
 	for (size_t i = 0; i < ARRAY_LEN(rules); i++)
-		if (rules[i].family == family)
+		if (rule_wanted(s, &rules[i], family))
 			put_rule(b, s->table, &rules[i]);
 }
 
@@ -373,8 +481,8 @@ int rules_install(struct nft_link *l, const struct gate_shape *s, int64_t alive_
 {
 	struct batch b;
 	batch_start(&b, l);
-	for (size_t i = 0; i < ARRAY_LEN(families); i++)
-		put_family(&b, s, families[i], alive_ms);
+	for (size_t i = 0; i < ARRAY_LEN(gate_families); i++)
+		put_family(&b, s, gate_families[i], alive_ms);
 	return batch_commit(&b);
 }
 
@@ -382,165 +490,9 @@ int rules_delete(struct nft_link *l, const char *table)
 {
 	struct batch b;
 	batch_start(&b, l);
-	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
-		put_table(&b, NFT_MSG_NEWTABLE, families[i], table, NULL);
-		put_table(&b, NFT_MSG_DELTABLE, families[i], table, NULL);
+	for (size_t i = 0; i < ARRAY_LEN(gate_families); i++) {
+		put_table(&b, NFT_MSG_NEWTABLE, gate_families[i], table, NULL);
+		put_table(&b, NFT_MSG_DELTABLE, gate_families[i], table, NULL);
 	}
 	return batch_commit(&b);
-}
-
-/* --- what stands ----------------------------------------------------------------------------------------------------------- */
-
-struct question {
-	const struct gate_shape *shape;
-	const char *set;
-};
-
-struct answer {
-	const struct gate_shape *shape;
-	size_t count;	     /* rules, or elements */
-	bool as_made;	     /* table: our comment, no flags */
-	uint64_t found;	     /* bit i: address i is alive */
-	int64_t shortest_ms; /* of those */
-};
-
-static void ask_table(struct nlmsghdr *h, const void *arg)
-{
-	const struct question *q = arg;
-	mnl_attr_put_strz(h, NFTA_TABLE_NAME, q->shape->table);
-}
-
-static void ask_rules(struct nlmsghdr *h, const void *arg)
-{
-	const struct question *q = arg;
-	mnl_attr_put_strz(h, NFTA_RULE_TABLE, q->shape->table);
-}
-
-static void ask_elems(struct nlmsghdr *h, const void *arg)
-{
-	const struct question *q = arg;
-	mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_TABLE, q->shape->table);
-	mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_SET, q->set);
-}
-
-static void answer_again(void *arg)
-{
-	struct answer *a = arg;
-	*a = (struct answer){ .shape = a->shape };
-}
-
-static int got_table(const struct nlmsghdr *h, void *arg)
-{
-	struct answer *a = arg;
-	struct nftnl_table *t = nftnl_table_alloc();
-	uint32_t len = 0;
-	if (!t)
-		abort();
-	if (nftnl_table_nlmsg_parse(h, t) == 0) {
-		const uint8_t *u = nftnl_table_get_data(t, NFTNL_TABLE_USERDATA, &len);
-		size_t want = strlen(a->shape->print) + 1;
-		/* userdata: type, length, text; a dormant table (flag) does not filter */
-		a->as_made = u && len == want + 2 && memcmp(u + 2, a->shape->print, want) == 0 &&
-			     nftnl_table_get_u32(t, NFTNL_TABLE_FLAGS) == 0;
-	}
-	nftnl_table_free(t);
-	return MNL_CB_OK;
-}
-
-static int got_rule(const struct nlmsghdr *h, void *arg)
-{
-	struct answer *a = arg;
-	(void)h;
-	a->count++;
-	return MNL_CB_OK;
-}
-
-static void note_elem(struct answer *a, struct nftnl_set_elem *x)
-{
-	uint32_t len = 0;
-	const void *key = nftnl_set_elem_get(x, NFTNL_SET_ELEM_KEY, &len);
-	bool mortal = nftnl_set_elem_is_set(
-		x, NFTNL_SET_ELEM_EXPIRATION); /* libnftnl 1.2 crashes when asked for what is not set */
-	int64_t left = mortal ? (int64_t)nftnl_set_elem_get_u64(x, NFTNL_SET_ELEM_EXPIRATION) : 0;
-	a->count++;
-	for (size_t i = 0; key && len == 4 && i < a->shape->n; i++) {
-		if (memcmp(key, &a->shape->address[i], 4) != 0)
-			continue;
-		if (!a->found || left < a->shortest_ms)
-			a->shortest_ms = left;
-		a->found |= 1ull << i;
-	}
-}
-
-static int got_elems(const struct nlmsghdr *h, void *arg)
-{
-	struct nftnl_set *s = nftnl_set_alloc();
-	if (!s)
-		abort();
-	if (nftnl_set_elems_nlmsg_parse(h, s) == 0) {
-		struct nftnl_set_elems_iter *it = nftnl_set_elems_iter_create(s);
-		struct nftnl_set_elem *x;
-		while ((x = nftnl_set_elems_iter_next(it)))
-			note_elem(arg, x);
-		nftnl_set_elems_iter_destroy(it);
-	}
-	nftnl_set_free(s);
-	return MNL_CB_OK;
-}
-
-static int elems(struct nft_link *l, const struct gate_shape *s, uint8_t family, const char *set, struct answer *a)
-{
-	struct question q = { s, set };
-	*a = (struct answer){ .shape = s };
-	return nft_ask(l, NFT_MSG_GETSETELEM, family, NLM_F_DUMP, ask_elems, &q, got_elems, a, answer_again);
-}
-
-/* Rules are counted, not compared one by one: their text is ours as long as the table's comment is, and what others do to a table
- * adds or takes away. */
-static int family_stands(struct nft_link *l, const struct gate_shape *s, uint8_t family)
-{
-	struct question q = { s, NULL };
-	struct answer table = { .shape = s }, have = { .shape = s };
-	size_t want = 0;
-	int r = nft_ask(l, NFT_MSG_GETTABLE, family, 0, ask_table, &q, got_table, &table, answer_again);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < ARRAY_LEN(rules); i++)
-		want += rules[i].family == family;
-	r = nft_ask(l, NFT_MSG_GETRULE, family, NLM_F_DUMP, ask_rules, &q, got_rule, &have, answer_again);
-	if (r < 0 || !table.as_made || have.count != want)
-		return r;
-	r = elems(l, s, family, SET_VIPS, &have);
-	if (r < 0 || have.count != s->n)
-		return r;
-	if (family == NFPROTO_INET) {
-		r = elems(l, s, family, SET_IFS, &have);
-		if (r < 0 || have.count != s->n_ifs)
-			return r;
-	}
-	return 1;
-}
-
-int rules_stand(struct nft_link *l, const struct gate_shape *s)
-{
-	int r = 1;
-	for (size_t i = 0; r == 1 && i < ARRAY_LEN(families); i++)
-		r = family_stands(l, s, families[i]);
-	return r == -ENOENT ? 0 : r;
-}
-
-int64_t rules_alive_ms(struct nft_link *l, const struct gate_shape *s)
-{
-	uint64_t all = s->n == 64 ? UINT64_MAX : (1ull << s->n) - 1;
-	int64_t shortest = INT64_MAX;
-	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
-		struct answer a;
-		int r = elems(l, s, families[i], SET_ALIVE, &a);
-		if (r < 0)
-			return r;
-		if (a.found != all)
-			return 0;
-		shortest = a.shortest_ms < shortest ? a.shortest_ms : shortest;
-	}
-	return shortest;
 }

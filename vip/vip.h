@@ -3,12 +3,14 @@
  * Knows nothing of roles: it does what it is asked and reports. All calls return quickly (rtnetlink and nf_tables answer in
  * microseconds); -1 with a sentence. CAP_NET_ADMIN for addresses and the gate, CAP_NET_RAW for announcements.
  *
- * Addresses (rtnetlink(7), RFC 3549): added with IFA_PROTO VIP_PROTO, /32 unless told otherwise, and a valid lifetime as a
- * broom: the kernel sweeps a forgotten one away; never a lease. Read back after every change. Events and a dump after
- * ENOBUFS keep the picture true.
- * Gate (nftables): packets to the address pass (prerouting, before DNAT), and packets and ARP from it leave, only while an
- * element of a set is alive; the element's timeout is the lease that remains, so it shuts on time when nobody is left to
- * shut it. Announcements (RFC 5227 section 2.3, RFC 826): gratuitous ARP, request and reply form.
+ * Addresses (rtnetlink(7), RFC 3549): added with IFA_PROTO VIP_PROTO, /32 or /128 unless told otherwise, and a valid lifetime
+ * as a broom: the kernel sweeps a forgotten one away; never a lease. IPv6 ones without duplicate address detection, and one that
+ * failed somebody's detection is made anew. Read back after every change. Events and a dump after ENOBUFS keep the picture true.
+ * Gate (nftables): packets to the address pass (prerouting, before DNAT), and packets, ARP and Neighbor Advertisements in its name
+ * leave, only while an element of a set is alive; the element's timeout is the lease that remains, so it shuts on time when nobody
+ * is left to shut it. By libmnl with libnftnl, not libnftables: a renewal costs a sixth, needs no text and no allocation, and one
+ * socket makes our own events known from others'. Announcements: gratuitous ARP, request and reply form (RFC 5227 section 2.3,
+ * RFC 826), and unsolicited Neighbor Advertisements (RFC 4861 section 7.2.6).
  *
  * Measured by tests/bench/bench_gate.c (Linux 6.18, HZ=250, two virtual processors, fresh namespaces, without real-time priority):
  *   renewal      gate_open, guard included (libmnl): 19 us of processor time (user and kernel) for 1 address, 22 us for 4; mean of
@@ -28,8 +30,8 @@ enum { VIP_PROTO = 0x48 /* IFA_PROTO: marks our addresses */ };
 
 struct vip_spec {
 	char address[64];
-	int family;	/* AF_INET; AF_INET6 refused with a sentence until issue 3 */
-	int prefix_len; /* to add with: 32 unless the operator said subnet */
+	int family;	/* AF_INET, AF_INET6 */
+	int prefix_len; /* to add with: 32 or 128 unless the operator said subnet */
 	char interface[16];
 };
 
@@ -59,10 +61,23 @@ void vips_probe(struct vips *v);
 int vips_watch_conflicts(struct vips *v, vips_conflict_fn *fn, void *arg, struct err *e);
 
 /* --- the gate ---------------------------------------------------------------------------------------------------------- */
+/* What is gated: the addresses; and, when ports are named, TCP to and from these ports on every address of this host, but what comes
+ * over loopback (this host's own programs, by whatever address) and what comes from or goes to a peer: the other node's supervisor,
+ * probes and replica reach this node's databases whoever is primary. So do other programs on the other node, in the peer's name; and a
+ * container on this host is one of "all the others", unless it reaches the database's own container past the host's address. */
+struct gate_spec {
+	const struct vip_spec *vip;
+	size_t n_vips; /* at least one */
+	const uint16_t *port;
+	size_t n_ports;
+	const char (*peer)[64]; /* numeric, of either family */
+	size_t n_peers;
+};
+
 /* Installs table `name` (own tables only; unique per node). until: a moment not in the future installs it shut; a later one installs it
  * open up to then within the same transaction as the rules, so that an address already in service (first start on a running pair) does not
  * lose one packet. An existing table with live elements is taken over as it is: a restarted supervisor neither opens nor shuts. */
-struct gate *gate_new(struct loop *l, const char *name, const struct vip_spec *spec, size_t n, us_t until,
+struct gate *gate_new(struct loop *l, const char *name, const struct gate_spec *spec, us_t until,
 	vips_changed_fn *broken, void *arg, struct err *e);
 void gate_free(struct gate *g); /* leaves the rules: they shut by themselves */
 /* Open until `until` (this node's CLOCK_BOOTTIME); re-makes a table that somebody flushed or deleted. Reads the clock after the

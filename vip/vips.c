@@ -3,9 +3,10 @@
  * One socket asks, a second one hears. Whatever is heard, the kernel's own dump decides: an event only says that it is time to look.
  */
 #include "vip/addr.h"
+#include "vip/arp.h"
+#include "vip/nd.h"
 #include "vip/own_echo.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -19,6 +20,14 @@ enum { VIPS_MAX = 64, REMOVE_ROUNDS = 4 };
 /* Pauses between announcements: 0, 0.1, 0.5, 1, 2, 5 s, then every 30 s. */
 static const us_t announce_pause[] = { 100 * US_PER_MS, 400 * US_PER_MS, 500 * US_PER_MS, 1 * US_PER_SEC,
 	3 * US_PER_SEC, 30 * US_PER_SEC };
+
+/* Hears who else claims an address, one for each family in use. */
+struct ear {
+	struct vips *v;
+	int fd; /* -1: family not in use */
+	struct watch *watch;
+	int (*next)(int fd, struct claim *c);
+};
 
 struct vips {
 	struct loop *loop;
@@ -40,8 +49,7 @@ struct vips {
 	size_t announce_step;
 	const struct gate *gate; /* announces only while it is open; NULL always */
 
-	int conflict_fd;
-	struct watch *conflict_watch;
+	struct ear arp, nd;
 	vips_conflict_fn *conflict;
 	void *conflict_arg;
 };
@@ -50,7 +58,7 @@ struct vips {
 
 bool vips_held(const struct vips *v, size_t i)
 {
-	return i < v->n && v->view[i].addr.held;
+	return i < v->n && v->view[i].addr.held && !v->view[i].addr.tentative;
 }
 
 bool vips_held_all(const struct vips *v)
@@ -72,7 +80,16 @@ bool vips_held_any(const struct vips *v)
 static void now_reported(struct vips *v)
 {
 	for (size_t i = 0; i < v->n; i++)
-		v->reported[i] = v->view[i].addr.held;
+		v->reported[i] = vips_held(v, i);
+}
+
+/* Held or tentative: what a removal must take away. */
+static bool there_any(const struct vips *v)
+{
+	for (size_t i = 0; i < v->n; i++)
+		if (v->view[i].addr.held)
+			return true;
+	return false;
 }
 
 /* --- announcing ---------------------------------------------------------------------------------------------------------- */
@@ -83,6 +100,14 @@ static bool has_mac(const struct link_state *l)
 	return memcmp(l->mac, none, MAC_LEN) != 0;
 }
 
+static void announce_one(const struct vips *v, const struct addr_view *w)
+{
+	if (w->spec->family == AF_INET6)
+		nd_announce(v->announce_fd, w->link.ifindex, w->link.mac, &w->ip, nd_is_router(w->spec->interface));
+	else
+		arp_announce(v->announce_fd, w->link.ifindex, w->link.mac, &w->ip);
+}
+
 static void announce_step(void *arg, us_t now)
 {
 	struct vips *v = arg;
@@ -90,8 +115,8 @@ static void announce_step(void *arg, us_t now)
 	bool may = !v->gate || gate_is_open(v->gate, now_us());
 	for (size_t i = 0; may && i < v->n; i++) {
 		const struct addr_view *w = &v->view[i];
-		if (w->addr.held && w->link.up && has_mac(&w->link))
-			arp_announce(v->announce_fd, w->link.ifindex, w->link.mac, w->address);
+		if (vips_held(v, i) && w->link.up && has_mac(&w->link))
+			announce_one(v, w);
 	}
 	timer_at(v->announce_timer, now + announce_pause[v->announce_step]);
 	if (v->announce_step + 1 < ARRAY_LEN(announce_pause))
@@ -129,7 +154,7 @@ static bool look_for_news(struct vips *v)
 	for (size_t i = 0; i < v->n; i++) {
 		const struct link_state *was = &before[i].link, *is = &v->view[i].link;
 		bool came_up = is->up && !(was->up && was->ifindex == is->ifindex);
-		news |= came_up || v->view[i].addr.held != v->reported[i];
+		news |= came_up || vips_held(v, i) != v->reported[i];
 		again |= came_up || memcmp(was->mac, is->mac, MAC_LEN) != 0;
 	}
 	if (again && v->announcing)
@@ -187,7 +212,7 @@ static int hear_events(struct vips *v, struct err *e)
 	if (r == 0 && own_echo_drop(nl_socket_get_fd(v->hear), nl_socket_get_local_port(v->ask)) < 0)
 		return err_set(e, "cannot filter address events: %s", strerror(errno));
 	if (r == 0)
-		r = nl_socket_add_memberships(v->hear, RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, 0);
+		r = nl_socket_add_memberships(v->hear, RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, 0);
 	if (r < 0)
 		return err_set(e, "cannot listen for address events: %s", nl_geterror(r));
 	v->watch = watch_new(v->loop, nl_socket_get_fd(v->hear), EPOLLIN, on_events, v);
@@ -196,24 +221,49 @@ static int hear_events(struct vips *v, struct err *e)
 
 /* --- adding, refreshing, removing -------------------------------------------------------------------------------------------- */
 
-int vips_add(struct vips *v, struct err *e)
+static int put_all(struct vips *v, struct err *e)
 {
-	if (addr_look(v->ask, v->view, v->n, e) < 0)
-		return -1;
 	for (size_t i = 0; i < v->n; i++) {
-		const struct addr_view *w = &v->view[i];
-		int len = w->addr.held ? w->addr.prefix_len : w->spec->prefix_len;
-		if (addr_put(v->ask, w, len, v->valid, e) < 0)
+		struct addr_view *w = &v->view[i];
+		/* An address whose check for a duplicate runs or failed stays dumb for ever: a renewal does not end that. */
+		if (w->addr.tentative) {
+			if (addr_delete(v->ask, w, e) < 0)
+				return -1;
+			w->addr = (struct addr_state){ 0 };
+		}
+		if (addr_put(v->ask, w, w->addr.held ? w->addr.prefix_len : w->spec->prefix_len, v->valid, e) < 0)
 			return -1;
 	}
 	if (addr_look(v->ask, v->view, v->n, e) < 0)
 		return -1;
-	now_reported(v);
 	for (size_t i = 0; i < v->n; i++)
-		if (!v->view[i].addr.held)
+		if (!vips_held(v, i))
 			return err_set(e, "%s was added to %s and is not there: something else on this host removes it",
 				v->spec[i].address, v->spec[i].interface);
 	return 0;
+}
+
+/* Half of the addresses is worse than none: what this call added goes again. What was there before it stays. */
+static void take_back(struct vips *v, const struct addr_view *before)
+{
+	if (addr_look(v->ask, v->view, v->n, NULL) < 0)
+		return;
+	for (size_t i = 0; i < v->n; i++)
+		if (!before[i].addr.held && v->view[i].addr.held && addr_delete(v->ask, &v->view[i], NULL) == 0)
+			v->view[i].addr = (struct addr_state){ 0 };
+}
+
+int vips_add(struct vips *v, struct err *e)
+{
+	auto_free struct addr_view *before = xcalloc(v->n, sizeof(*before));
+	if (addr_look(v->ask, v->view, v->n, e) < 0)
+		return -1;
+	memcpy(before, v->view, v->n * sizeof(*before));
+	int r = put_all(v, e);
+	if (r < 0)
+		take_back(v, before);
+	now_reported(v);
+	return r;
 }
 
 static int vanished(const struct vip_spec *s, struct err *e)
@@ -258,7 +308,7 @@ int vips_remove(struct vips *v, struct err *e)
 		if (addr_look(v->ask, v->view, v->n, e) < 0)
 			return -1;
 		now_reported(v);
-		if (!vips_held_any(v))
+		if (!there_any(v))
 			return 0;
 		for (size_t i = 0; i < v->n; i++)
 			if (v->view[i].addr.held && addr_delete(v->ask, &v->view[i], e) < 0)
@@ -267,24 +317,26 @@ int vips_remove(struct vips *v, struct err *e)
 	if (addr_look(v->ask, v->view, v->n, e) < 0)
 		return -1;
 	now_reported(v);
-	return vips_held_any(v) ? err_set(e, "a virtual address was removed and is there again: something else on this "
-					     "host adds it")
-				: 0;
+	return there_any(v) ? err_set(e, "a virtual address was removed and is there again: something else on this "
+					 "host adds it")
+			    : 0;
 }
 
 /* --- conflicts ------------------------------------------------------------------------------------------------------------------ */
 
-static bool is_foreign(const struct addr_view *w, const struct arp_claim *c)
+static bool is_foreign(const struct addr_view *w, const struct claim *c)
 {
-	return w->address == c->address && w->link.ifindex == c->ifindex && memcmp(w->link.mac, c->mac, MAC_LEN) != 0;
+	return ip_equal(&w->ip, &c->address) && w->link.ifindex == c->ifindex &&
+	       memcmp(w->link.mac, c->mac, MAC_LEN) != 0;
 }
 
 static void on_claim(void *arg, uint32_t events)
 {
-	struct vips *v = arg;
-	struct arp_claim c;
+	const struct ear *ear = arg;
+	struct vips *v = ear->v;
+	struct claim c;
 	(void)events;
-	while (arp_next_claim(v->conflict_fd, &c)) {
+	while (ear->next(ear->fd, &c)) {
 		for (size_t i = 0; i < v->n; i++) {
 			/* Looked up again before anybody is accused: our own MAC may have changed a moment ago. */
 			if (!is_foreign(&v->view[i], &c) || addr_look(v->ask, v->view, v->n, NULL) < 0 ||
@@ -299,42 +351,64 @@ static void on_claim(void *arg, uint32_t events)
 	}
 }
 
+static bool has_family(const struct vips *v, int family)
+{
+	for (size_t i = 0; i < v->n; i++)
+		if (v->spec[i].family == family)
+			return true;
+	return false;
+}
+
+static int open_ear(struct ear *ear, struct vips *v, int family, int (*listen)(const struct ip *, size_t, struct err *),
+	int (*next)(int, struct claim *), struct err *e)
+{
+	if (ear->watch || !has_family(v, family))
+		return 0;
+	auto_free struct ip *address = xcalloc(v->n, sizeof(*address));
+	for (size_t i = 0; i < v->n; i++)
+		address[i] = v->view[i].ip;
+	ear->v = v;
+	ear->next = next;
+	ear->fd = listen(address, v->n, e);
+	if (ear->fd < 0)
+		return -1;
+	ear->watch = watch_new(v->loop, ear->fd, EPOLLIN, on_claim, ear);
+	return ear->watch ? 0 : err_set(e, "cannot watch for others that claim our addresses");
+}
+
 int vips_watch_conflicts(struct vips *v, vips_conflict_fn *fn, void *arg, struct err *e)
 {
-	auto_free uint32_t *address = xcalloc(v->n, sizeof(*address));
 	v->conflict = fn;
 	v->conflict_arg = arg;
-	if (v->conflict_watch)
-		return 0;
-	for (size_t i = 0; i < v->n; i++)
-		address[i] = v->view[i].address;
-	v->conflict_fd = arp_listen_socket(address, v->n, e);
-	if (v->conflict_fd < 0)
+	if (open_ear(&v->arp, v, AF_INET, arp_listen_socket, arp_next_claim, e) < 0)
 		return -1;
-	v->conflict_watch = watch_new(v->loop, v->conflict_fd, EPOLLIN, on_claim, v);
-	return v->conflict_watch ? 0 : err_set(e, "cannot watch for others that claim our addresses");
+	return open_ear(&v->nd, v, AF_INET6, nd_listen_socket, nd_next_claim, e);
 }
 
 void vips_probe(struct vips *v)
 {
 	if (addr_look(v->ask, v->view, v->n, NULL) < 0)
 		return;
-	for (size_t i = 0; i < v->n; i++)
-		if (v->view[i].link.up && has_mac(&v->view[i].link))
-			arp_probe(v->announce_fd, v->view[i].link.ifindex, v->view[i].link.mac, v->view[i].address);
+	for (size_t i = 0; i < v->n; i++) {
+		const struct addr_view *w = &v->view[i];
+		if (!w->link.up || !has_mac(&w->link))
+			continue;
+		if (w->spec->family == AF_INET6)
+			nd_probe(v->announce_fd, w->link.ifindex, w->link.mac, &w->ip);
+		else
+			arp_probe(v->announce_fd, w->link.ifindex, w->link.mac, &w->ip);
+	}
 }
 
 /* --- beginning and end ---------------------------------------------------------------------------------------------------------- */
 
-static int check_spec(const struct vip_spec *s, struct err *e)
+static int check_spec(const struct vip_spec *s, struct ip *ip, struct err *e)
 {
-	uint32_t a;
-	if (s->family == AF_INET6)
-		return err_set(e, "%s: IPv6 virtual addresses are not supported yet; use an IPv4 address", s->address);
-	if (s->family != AF_INET || inet_pton(AF_INET, s->address, &a) != 1)
-		return err_set(e, "\"%s\" is not an IPv4 address", s->address);
-	if (s->prefix_len < 1 || s->prefix_len > 32)
-		return err_set(e, "%s: prefix length %d is not between 1 and 32", s->address, s->prefix_len);
+	int most = s->family == AF_INET6 ? 128 : 32;
+	if (!ip_parse(s->family, s->address, ip))
+		return err_set(e, "\"%s\" is not an %s address", s->address, s->family == AF_INET6 ? "IPv6" : "IPv4");
+	if (s->prefix_len < 1 || s->prefix_len > most)
+		return err_set(e, "%s: prefix length %d is not between 1 and %d", s->address, s->prefix_len, most);
 	if (!s->interface[0])
 		return err_set(e, "%s: no interface given", s->address);
 	return 0;
@@ -350,13 +424,12 @@ static uint32_t valid_seconds(us_t lifetime)
 static int fill_specs(struct vips *v, const struct vip_spec *spec, struct err *e)
 {
 	for (size_t i = 0; i < v->n; i++) {
-		if (check_spec(&spec[i], e) < 0)
+		if (check_spec(&spec[i], &v->view[i].ip, e) < 0)
 			return -1;
 		v->spec[i] = spec[i];
 		v->view[i].spec = &v->spec[i];
-		inet_pton(AF_INET, spec[i].address, &v->view[i].address);
 		for (size_t k = 0; k < i; k++)
-			if (v->view[k].address == v->view[i].address)
+			if (ip_equal(&v->view[k].ip, &v->view[i].ip))
 				return err_set(e, "%s is named twice", spec[i].address);
 	}
 	return 0;
@@ -376,14 +449,15 @@ struct vips *vips_new(struct loop *l, const struct vip_spec *spec, size_t n, us_
 		.changed = changed,
 		.arg = arg,
 		.announce_fd = -1,
-		.conflict_fd = -1 };
+		.arp.fd = -1,
+		.nd.fd = -1 };
 	v->spec = xcalloc(n, sizeof(*v->spec));
 	v->view = xcalloc(n, sizeof(*v->view));
 	v->reported = xcalloc(n, sizeof(*v->reported));
 	v->announce_timer = timer_new(l, announce_step, v);
 	/* listen first, look then: nothing that happens in between is missed */
 	if (fill_specs(v, spec, e) < 0 || !(v->ask = addr_open(e)) || hear_events(v, e) < 0 ||
-		(v->announce_fd = arp_send_socket(e)) < 0 || addr_look(v->ask, v->view, n, e) < 0) {
+		(v->announce_fd = frame_send_socket(e)) < 0 || addr_look(v->ask, v->view, n, e) < 0) {
 		vips_free(v);
 		return NULL;
 	}
@@ -396,12 +470,14 @@ void vips_free(struct vips *v)
 	if (!v)
 		return;
 	watch_free(v->watch);
-	watch_free(v->conflict_watch);
+	watch_free(v->arp.watch);
+	watch_free(v->nd.watch);
 	timer_free(v->announce_timer);
 	nl_socket_free(v->ask);
 	nl_socket_free(v->hear);
 	cleanup_close(&v->announce_fd);
-	cleanup_close(&v->conflict_fd);
+	cleanup_close(&v->arp.fd);
+	cleanup_close(&v->nd.fd);
 	free(v->spec);
 	free(v->view);
 	free(v->reported);

@@ -49,6 +49,7 @@ _hactl()
 		vip) words=release ;;
 		notify) words=--source ;;
 		rejoin) words="$common --discard-divergent" ;;
+		doctor) words="$common --json --grants" ;;
 		report) words="$common --since --json" ;;
 		keygen)
 			mapfile -t COMPREPLY < <(compgen -f -- "$cur")

@@ -336,7 +336,8 @@ static int check_history(struct call *c, const struct etcd_answer *r, struct err
 	if (a->cluster_id != 0 && r->cluster_id != a->cluster_id)
 		return err_set(e,
 			"another etcd cluster answers (id %" PRIx64 ", expected %" PRIx64
-			"): if that is meant, restart hactl on both nodes",
+			"): if that is meant, remove the file arbiter-cluster from hactl's state directory and restart "
+			"hactl, on both nodes",
 			r->cluster_id, a->cluster_id);
 	if (r->raft_term < c->floor_term)
 		return err_set(e,

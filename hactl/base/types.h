@@ -105,7 +105,9 @@ struct msg {
 	uint64_t echo_incarnation; /* newest incarnation and counter the sender accepted from the receiver; 0 none. */
 	uint64_t echo_counter;	   /*   proves freshness of a new incarnation and gives the round-trip time */
 	uint64_t nonce;		   /* RENEW, CLAIM: the request's number. PROMISE, VOTE: the request being answered */
-	uint64_t for_incarnation;  /* PROMISE, VOTE: the incarnation that asked. 0 otherwise */
+	uint64_t for_incarnation;  /* PROMISE, VOTE: the incarnation that asked. RENEW without a register: the receiver is in sync
+				      (record sync_term, sync_seq) as of its answer to the request of this number; 0 no such word.
+				      0 otherwise */
 	uint64_t boot;		   /* hash of the sender's kernel boot id */
 	int64_t db_start;	   /* opaque: changes whenever the sender's database server was restarted; 0 unknown */
 	uint64_t sync_term, sync_seq; /* in-sync record the sender has stored last as false (standby), or asks to be
@@ -116,6 +118,8 @@ struct msg {
 	char gtid[GTID_MAX];	      /* executed position of the sender's database, as it prints it; "" unknown */
 	uint32_t section[MSG_SECTIONS]; /* digest of each enum conf_section; 0 unknown (a sender of wire version 1.0) */
 	uint64_t hold_us;	      /* primary: for so long another automatic failover is held; 0 it is not */
+	/* of the heartbeat path this copy travels on: the newest counter that came over it, and how long ago; 0, 0 none */
+	uint64_t path_echo, path_held_us;
 };
 
 /* --- what the arbiter keeps ------------------------------------------------------------------------------------ */

@@ -26,7 +26,7 @@ struct cli_command {
 };
 
 cli_fn cli_check, cli_status, cli_switchover, cli_switchback, cli_failover, cli_pause, cli_resume, cli_events, cli_probe,
-	cli_keygen, cli_vip, cli_is, cli_notify, cli_rejoin, cli_later;
+	cli_keygen, cli_vip, cli_is, cli_notify, cli_rejoin, cli_doctor, cli_later;
 
 /* One option of a command's own; a row with NULL name ends a table. Exactly one of value and flag is set. An own letter hides
  * a common one of the same letter (events' -n N hides -n NODE after the command's name). */
@@ -53,12 +53,15 @@ const struct cli_command *cli_find(const struct cli_command *table, size_t n, co
 struct conf;
 /* Loads -c's file; every mistake goes to stderr as "file:line: sentence". NULL when there was one. */
 struct conf *cli_conf(const struct cli *c);
+/* What the configuration is safe against and what not, and its times: on stdout, for check and doctor. */
+void cli_say_safety(const struct conf *conf);
 /* `--timeout`: duration between 1ms and 1h; text NULL gives the default. -1 with a sentence. */
 int cli_timeout(const char *text, us_t otherwise, us_t *out, struct err *e);
 
 /* --- configuration into what probes, vip and replication take: for the commands and for the supervisor -------------------- */
 
 #include "hactl/config/config.h"
+#include "hactl/core/core.h"
 #include "probes/probes.h"
 #include "replication/replication.h"
 #include "vip/vip.h"
@@ -72,6 +75,8 @@ int specs_probe_index(const struct conf *c, const struct probe_spec *s); /* its 
 /* node's server as the node seen_from reaches it: by its socket when it is its own and has one. What is not configured stays
  * zeroed but for kind. */
 void specs_db(const struct conf *c, int node, int seen_from, enum db_kind kind, struct db_target *out);
+/* What the core is told of the configuration. */
+void specs_core(const struct conf *c, int me, struct core_conf *out);
 /* The gate's table: "hactl_" and the node's name, anything but letters and digits as '_'. */
 void specs_gate_name(const struct conf *c, int node, char out[NAME_MAX_LEN + 8]);
 

@@ -22,20 +22,17 @@ struct conf *cli_conf(const struct cli *c)
 	return conf;
 }
 
-/* What the operator's choice is safe against, in plain words (design, section 2). */
-static const char *const authority_sentences[AUTHORITY_COUNT] = {
-	[AUTHORITY_ARBITER] = "safe against every single fault and any cut; fails over by itself",
-	[AUTHORITY_REFERENCE] = "not in this version: behaves as manual",
-	[AUTHORITY_FENCE] = "not in this version: behaves as manual",
-	[AUTHORITY_MANUAL] = "never fails over on silence, only on the other node's own word or yours",
-};
-static const char *const enforce_sentences[] = {
-	[ENFORCE_NFT] = "the kernel shuts the virtual IP when the lease ends",
-	[ENFORCE_ADDRESS] =
-		"best effort: the virtual IP may stay up to two seconds after the lease, longer through DNAT",
-	[ENFORCE_NONE] =
-		"nothing shuts the virtual IP when this supervisor is stopped or starved: two nodes may answer for it",
-};
+void cli_say_safety(const struct conf *conf)
+{
+	struct conf_safety lines[CONF_SAFETY_LINES];
+	struct core_conf core;
+	size_t n;
+
+	specs_core(conf, 0, &core);
+	n = conf_safety(conf, core_promise_us(core.lease), core_alone_us(&core), lines);
+	for (size_t i = 0; i < n; i++)
+		printf("%-13s %s\n", lines[i].topic, lines[i].text);
+}
 
 int cli_check(struct cli *c, int argc, char **argv)
 {
@@ -49,9 +46,7 @@ int cli_check(struct cli *c, int argc, char **argv)
 		return EXIT_REFUSED;
 	printf("%s: no mistakes: cluster %s, nodes %s and %s\n", c->conf, conf->cluster, conf->node[0].name,
 		conf->node[1].name);
-	printf("authority %s: %s\n", conf_authority_names[conf->authority], authority_sentences[conf->authority]);
-	if (conf->n_vips)
-		printf("enforcement: %s\n", enforce_sentences[conf->enforce]);
+	cli_say_safety(conf);
 	conf_free(conf);
 	return EXIT_DONE;
 }

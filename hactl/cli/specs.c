@@ -174,3 +174,37 @@ void specs_gate_name(const struct conf *c, int node, char out[NAME_MAX_LEN + 8])
 		if (!isascii((unsigned char)*p) || !isalnum((unsigned char)*p))
 			*p = '_';
 }
+
+/* A question to the world around may take this part of the lease: long against a round trip and a lost packet (it is asked three times),
+ * short enough that a primary that lost its peer for 0.3 lease is confirmed twice before its lease ends. */
+#define WITNESS_SHARE 5
+
+void specs_core(const struct conf *c, int me, struct core_conf *out)
+{
+	static const enum core_mode mode[] = { [AUTHORITY_ARBITER] = CORE_ARBITER,
+		[AUTHORITY_REFERENCE] = CORE_REFERENCE,
+		[AUTHORITY_FENCE] = CORE_FENCE,
+		[AUTHORITY_MANUAL] = CORE_MANUAL };
+	const struct conf_node *n = &c->node[me];
+
+	_Static_assert(ARRAY_LEN(mode) == AUTHORITY_COUNT, "every authority is a mode of the core");
+	*out = (struct core_conf){ .me = me,
+		.prefer = conf_preferred(c),
+		.mode = mode[c->authority],
+		.lease = c->lease,
+		.interval = c->heartbeat_interval,
+		.arbiter_timeout = c->arbiter.timeout,
+		.witness_timeout = c->lease / WITNESS_SHARE,
+		.fence_timeout = c->fence.timeout,
+		.fence_delay = c->fence.delay,
+		.has_mysql = n->mysql.present,
+		.has_redis = n->redis.present,
+		.has_vip = c->n_vips > 0,
+		.has_upstreams = c->n_upstreams > 0,
+		.has_hooks = c->hooks.on_primary[0] || c->hooks.on_standby[0],
+		.lossless = n->mysql.present && n->mysql.semi_sync != SEMI_SYNC_OFF,
+		.max_freeze = n->mysql.present ? n->mysql.max_freeze : US_PER_SEC,
+		.flap_window = c->flap_window };
+	for (int i = 0; i < NODES; i++)
+		STR_COPY(out->name[i], c->node[i].name);
+}

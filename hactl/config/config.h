@@ -184,6 +184,15 @@ int conf_node_by_name(const struct conf *c, const char *name); /* NOBODY when un
 int conf_preferred(const struct conf *c);		      /* the node marked prefer; NOBODY when none is */
 const char *conf_vip_interface(const struct conf *c, int node, int vip);
 
+/* What the configuration is safe against and what not, and how long things take, one sentence each. promise: core_promise_us(c->lease),
+ * alone: core_alone_us, which this room does not know. Returns how many lines. */
+enum { CONF_SAFETY_LINES = 12 };
+struct conf_safety {
+	const char *topic; /* "authority", "safe against", "not against", "enforcement", "times", … */
+	char text[512];
+};
+size_t conf_safety(const struct conf *c, us_t promise, us_t alone, struct conf_safety out[CONF_SAFETY_LINES]);
+
 /* hactl keygen: 32 random bytes as 64 hex digits and a newline, mode 0600, O_EXCL. */
 int conf_keygen(const char *path, struct err *e);
 

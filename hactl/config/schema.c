@@ -128,9 +128,9 @@ static const struct schema arbiter = SCHEMA("authority.arbiter", arbiter_keys);
 static const struct key fence_keys[] = {
 	{ "command", KIND_COMMAND, AT(struct conf, fence.command), .required = true,
 		.example = "\"/etc/hactl/hooks/fence\"",
-		.sentence = "powers the other node off; 0 only when it is confirmed to be off" },
+		.sentence = "powers the other node off, by the convention of the fence agents" },
 	{ "timeout", KIND_DURATION, AT(struct conf, fence.timeout), .fallback = "20s", .min = 1 * SEC, .max = 600 * SEC,
-		.sentence = "how long the command may take" },
+		.sentence = "for the power-off and its confirmation together" },
 	{ "delay", KIND_DURATION, AT(struct conf, fence.delay), .fallback = "0s", .max = 60 * SEC,
 		.sentence =
 			"wait before fencing on the node that is not prefer, so that the two do not shoot each other" },

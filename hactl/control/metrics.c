@@ -51,6 +51,54 @@ static void peers(struct page_text *t, const json_t *s)
 	text_add(t, "hactl_arbiter_up %d\n", str_eq(arbiter, "up"));
 }
 
+/* One metric of every heartbeat path. */
+static void path_gauge(
+	struct page_text *t, const json_t *paths, const char *field, const char *name, const char *help, double scale)
+{
+	bool said = false;
+	size_t i;
+	json_t *p;
+	json_array_foreach(paths, i, p)
+	{
+		const json_t *v = peek(p, field, NULL);
+		if (!json_is_number(v))
+			continue;
+		if (!said)
+			meta(t, name, "gauge", help);
+		said = true;
+		text_add(t, "%s{", name);
+		label(t, "local", peek_text(p, "local", NULL));
+		text_add(t, ",");
+		label(t, "remote", peek_text(p, "remote", NULL));
+		text_add(t, "} %.15g\n", json_number_value(v) * scale);
+	}
+}
+
+static void heartbeat_paths(struct page_text *t, const json_t *s)
+{
+	const json_t *list = peek(s, "peer", "paths");
+	size_t i;
+	json_t *p;
+	if (!json_array_size(list))
+		return;
+	meta(t, "hactl_path_alive", "gauge",
+		"1 while heartbeats come over the path; absent while the peer is unknown.");
+	json_array_foreach(list, i, p)
+	{
+		const char *state = peek_text(p, "state", NULL);
+		if (str_eq(state, "unknown"))
+			continue;
+		text_add(t, "hactl_path_alive{");
+		label(t, "local", peek_text(p, "local", NULL));
+		text_add(t, ",");
+		label(t, "remote", peek_text(p, "remote", NULL));
+		text_add(t, "} %d\n", str_eq(state, "alive"));
+	}
+	path_gauge(
+		t, list, "loss_percent", "hactl_path_loss_ratio", "Share of the last packets lost on the path.", 1e-2);
+	path_gauge(t, list, "rtt_ms", "hactl_path_rtt_seconds", "Round trip over the path.", 1e-3);
+}
+
 static void vips(struct page_text *t, const json_t *s)
 {
 	size_t i;
@@ -192,6 +240,7 @@ char *status_metrics(const json_t *s)
 	peers(&t, s);
 	gauge(&t, "hactl_peer_silent_seconds", "Since the other node was heard.", peek(s, "peer", "silent_ms"), 1e-3);
 	gauge(&t, "hactl_peer_rtt_seconds", "Round trip of a heartbeat.", peek(s, "peer", "rtt_ms"), 1e-3);
+	heartbeat_paths(&t, s);
 	vips(&t, s);
 	databases(&t, s);
 	probes(&t, s);

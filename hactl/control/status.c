@@ -67,6 +67,35 @@ static json_t *authority_json(const struct status_view *v)
 	return o;
 }
 
+/* Of the paths that work, the quickest: the answer that counts is the one that comes first. */
+static us_t best_rtt(const struct status_view *v)
+{
+	us_t best = US_UNKNOWN;
+	for (size_t i = 0; i < v->n_paths; i++) {
+		const struct path_view *p = &v->paths[i];
+		if (!p->silent && p->rtt_us != US_UNKNOWN && (best == US_UNKNOWN || p->rtt_us < best))
+			best = p->rtt_us;
+	}
+	return best;
+}
+
+static json_t *paths_json(const struct status_view *v, bool heard)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < v->n_paths; i++) {
+		const struct path_view *p = &v->paths[i];
+		json_t *o = json_object();
+		put(o, "local", text(p->local));
+		put(o, "remote", text(p->remote));
+		put(o, "state", json_string(!heard ? "unknown" : p->silent ? "silent" : "alive"));
+		put(o, "loss_percent", count_or_null(p->loss));
+		put(o, "rtt_ms", millis(p->rtt_us));
+		put(o, "silent_ms", whole_millis(p->silent_us));
+		json_array_append_new(list, o);
+	}
+	return list;
+}
+
 static json_t *peer_json(const struct status_view *v)
 {
 	static const char *const peer_names[] = {
@@ -79,9 +108,10 @@ static json_t *peer_json(const struct status_view *v)
 	put(o, "state", json_string(peer_names[c->peer]));
 	put(o, "role", heard ? json_string(role_names[c->peer_role]) : json_null());
 	put(o, "silent_ms", whole_millis(c->peer_silent_us));
-	put(o, "rtt_ms", heard && v->wire ? millis(v->wire->rtt_us) : json_null());
+	put(o, "rtt_ms", heard ? millis(best_rtt(v)) : json_null());
 	put(o, "ready", heard ? json_boolean(c->peer_ready) : json_null());
 	put(o, "paused", heard ? json_boolean(c->peer_paused) : json_null());
+	put(o, "paths", paths_json(v, heard));
 	return o;
 }
 

@@ -146,6 +146,21 @@ static void part_authority(struct screen *s, const json_t *st)
 	}
 }
 
+static void part_paths(struct screen *s, const json_t *paths)
+{
+	size_t i;
+	json_t *p;
+	json_array_foreach(paths, i, p)
+	{
+		const char *state = peek_text(p, "state", NULL);
+		more(s);
+		say(s, PLAIN, "path %s - %s  ", peek_text(p, "local", NULL), peek_text(p, "remote", NULL));
+		say(s, str_eq(state, "alive") ? GOOD : str_eq(state, "silent") ? BAD : DOUBT, "%s", state);
+		number(s, peek(p, "loss_percent", NULL), ", loss ", " %");
+		number(s, peek(p, "rtt_ms", NULL), ", round trip ", " ms");
+	}
+}
+
 static void part_peer(struct screen *s, const json_t *st)
 {
 	const json_t *p = peek(st, "peer", NULL);
@@ -161,6 +176,7 @@ static void part_peer(struct screen *s, const json_t *st)
 	span(heard, peek(p, "silent_ms", NULL));
 	say(s, PLAIN, ", %s, heard %s ago", peek_text(p, "role", NULL), heard);
 	number(s, peek(p, "rtt_ms", NULL), ", round trip ", " ms");
+	part_paths(s, peek(p, "paths", NULL));
 	if (peek_true(st, "config_differs", NULL)) {
 		more(s);
 		say(s, BAD, "its configuration differs from this node's in what must agree");

@@ -46,6 +46,18 @@ static void failover_troubles(struct troubles *t, const json_t *s)
 		add(t, "a failover would not happen now");
 }
 
+static void path_troubles(struct troubles *t, const json_t *paths)
+{
+	size_t i;
+	json_t *p;
+	json_array_foreach(paths, i, p)
+	{
+		if (str_eq(peek_text(p, "state", NULL), "silent"))
+			add(t, "heartbeat path %s - %s is silent; the pair hangs on what is left: check that network",
+				peek_text(p, "local", NULL), peek_text(p, "remote", NULL));
+	}
+}
+
 static void pair_troubles(struct troubles *t, const json_t *s)
 {
 	const char *role = peek_text(s, "role", NULL), *peer_role = peek_text(s, "peer", "role");
@@ -64,6 +76,8 @@ static void pair_troubles(struct troubles *t, const json_t *s)
 		add(t, str_eq(state, "silent") ? "%s is silent" : "nothing has been heard of %s yet", peer);
 	else if (!str_eq(peer_role, role_names[primary ? ROLE_STANDBY : ROLE_PRIMARY]))
 		add(t, "%s is %s", peer, peer_role);
+	if (str_eq(state, "alive")) /* else all of them are, and the cause is one */
+		path_troubles(t, peek(s, "peer", "paths"));
 	if (str_eq(peek_text(s, "authority", "arbiter"), "down"))
 		add_because(t, peek(s, "authority", "trouble"), "the arbiter does not answer");
 	if (peek_true(s, "config_differs", NULL))

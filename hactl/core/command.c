@@ -232,14 +232,14 @@ static void run_forced(struct core *c)
 
 	if (c->role != ROLE_STANDBY && c->role != ROLE_QUARANTINED)
 		return;
-	if (!c->facts.known || arbiter_used(c) || plan_busy(c))
-		return;
+	if (!c->facts.known || arbiter_used(c) || c->conf.mode == CORE_REFERENCE || plan_busy(c))
+		return; /* with a third vote the bid goes its usual way, with fewer gates */
 	if (!free_to_bid(c)) {
 		alarm_at(c, free_at);
 		return;
 	}
 	c->bid_db_start = 0;
-	if (!store_bid(c, (c->disk.term > c->peer.term ? c->disk.term : c->peer.term) + 1))
+	if (!store_bid(c, term_to_take(c)))
 		return;
 	take_term(c, c->now, false);
 	c->lease_peer = -1; /* nobody promised anything */
@@ -288,6 +288,14 @@ static void cmd_pause(struct core *c, const struct core_command *cmd)
 	answer(c, cmd->id, STEP_OK, text);
 }
 
+/* Would this primary go on without the pause? */
+static bool confirmed(const struct core *c)
+{
+	us_t others = max_us(c->lease_peer, max_us(c->lease_arb, c->lease_ref));
+
+	return c->now < others || (c->conf.mode != CORE_ARBITER && c->conf.mode != CORE_REFERENCE);
+}
+
 static void cmd_resume(struct core *c, const struct core_command *cmd)
 {
 	bool paused = c->disk.paused || (peer_alive(c) && (c->peer.flags & FLAG_PAUSED));
@@ -310,7 +318,7 @@ static void cmd_resume(struct core *c, const struct core_command *cmd)
 			"refused: the other node does not answer, and it may still rely on the pause; resume when it "
 			"is back, or "
 			"run `hactl failover --force` once you made sure that it is off");
-	} else if (c->holding && c->now >= max_us(c->lease_peer, c->lease_arb) && arbiter_used(c)) {
+	} else if (c->holding && !confirmed(c)) {
 		answer(c, cmd->id, STEP_FAILED,
 			"refused: nobody else confirms this primary at present, it would have to stop");
 	} else {
@@ -352,7 +360,7 @@ void on_wishes(struct core *c, const struct msg *m)
 	if (m->flags & FLAG_WANT_PAUSE)
 		store_pause(c, true, c->disk.paused && c->disk.pause_mine, "asked on the other node");
 	else if (m->flags & FLAG_WANT_RESUME && (c->holding || m->role == ROLE_STANDBY) && c->disk.paused) {
-		if (!c->holding || !arbiter_used(c) || c->now < max_us(c->lease_peer, c->lease_arb))
+		if (!c->holding || confirmed(c))
 			store_pause(c, false, false, "");
 		else
 			say(c->refusal, "refused: nobody else confirms %s at present, it would have to stop",

@@ -117,7 +117,7 @@ void send_msg(struct core *c, enum msg_kind kind, uint64_t term, uint64_t nonce,
 {
 	struct msg *m = &act(c, ACT_SEND)->msg;
 	const struct core_facts *f = &c->facts;
-	bool asks_void = c->holding && c->void_seq;
+	bool says_in = kind == MSG_RENEW && for_incarnation, asks_void = c->holding && c->void_seq && !says_in;
 
 	m->kind = (uint8_t)kind;
 	m->from = (int8_t)me_of(c);
@@ -131,8 +131,10 @@ void send_msg(struct core *c, enum msg_kind kind, uint64_t term, uint64_t nonce,
 	m->for_incarnation = for_incarnation;
 	m->boot = f->known ? f->boot : 0;
 	m->db_start = f->known ? f->db_start : 0;
-	m->sync_term = asks_void ? c->disk.term : c->disk.void_term;
-	m->sync_seq = asks_void ? c->void_seq : c->disk.void_seq;
+	m->sync_term = asks_void || says_in ? c->disk.term : c->disk.void_term;
+	m->sync_seq = asks_void ? c->void_seq : says_in ? c->sync_seq : c->disk.void_seq;
+	if (says_in)
+		c->word_given = c->now;
 	m->config = f->config; /* known from the first facts on, whatever the servers do */
 	memcpy(m->section, f->section, sizeof(m->section));
 	m->hold_us = c->holding && c->flap_until > c->now ? (uint64_t)(c->flap_until - c->now) : 0;
@@ -175,7 +177,8 @@ void core_init(
 	c->suspicion = conf->lease / 2;
 	c->role = ROLE_STARTING;
 	c->role_since = now;
-	c->lease_peer = c->lease_arb = c->lease_self = c->lease_try = c->void_at = -1;
+	c->lease_peer = c->lease_arb = c->lease_ref = c->lease_self = c->lease_try = c->void_at = -1;
+	c->word_given = now; /* a former start may have said so up to its end */
 	c->promise = core_broken.boot_bid ? now : now + c->promise_span; /* we may have promised just before the end */
 	c->heard = core_broken.boot_bid ? now - c->suspicion - 1 : now;
 	c->acked = now;
@@ -243,6 +246,8 @@ static void on_disk_failed(struct core *c, const struct core_event *ev)
 		a->outcome = STEP_FAILED;
 		say(a->text, "%s cannot store its state", my_name(c));
 	}
+	if (without_vote(c) && c->sync == SYNC_IN && c->disk.alone == c->disk.term)
+		sync_must_drop(c); /* the word was never given: that it may be is not stored */
 	c->sync_numbers = c->sync_numbers && c->disk.sync_floor > c->sync_seq;
 	if (c->holding &&
 		(c->disk.voted != me_of(c) || c->disk.owner != me_of(c) || (c->conf.lossless && !c->sync_numbers)))
@@ -264,13 +269,14 @@ _Static_assert(ARRAY_LEN(event_table) == EV_COUNT, "every event has its handler"
 
 /* --- what the servers tell ----------------------------------------------------------------------------------------------- */
 
-/* Manual mode: nobody takes over on silence, so a supervisor that was only restarted (the address is still within its
- * lifetime) goes on alone. After a reboot the operator decides. */
-static bool resumes_alone(const struct core *c)
+/* A supervisor that was only restarted goes on alone. Manual mode: nobody takes over on silence, and the address is still within
+ * its lifetime. Fence mode: whoever had taken over would have switched this host off. After a reboot the other, or a person, decides. */
+bool resumes_alone(const struct core *c)
 {
 	bool still_open = c->conf.has_vip ? c->facts.address_held : c->facts.writable;
+	bool untouched = c->conf.mode == CORE_FENCE ? same_boot(c) : c->conf.mode == CORE_MANUAL && still_open;
 
-	return c->conf.mode != CORE_ARBITER && resume_candidate(c) && still_open && !peer_alive(c);
+	return untouched && resume_candidate(c) && !peer_alive(c);
 }
 
 /* Boot: after a promise time without confirmation this is a standby like any other. */
@@ -290,6 +296,10 @@ static void check_boot(struct core *c)
 		resume_term(c);
 		role_event(c, RE_RESUMED, "%s does not answer and %s still has what it held before the restart",
 			peer_name(c), my_name(c));
+		return;
+	}
+	if (own_still(c) && c->now < end + 2 * c->conf.witness_timeout) { /* what is in place may stay: a moment to ask */
+		alarm_at(c, end + 2 * c->conf.witness_timeout);
 		return;
 	}
 	role_event(c, RE_WAITED, NULL);
@@ -356,10 +366,28 @@ static void check_protection_at_start(struct core *c)
 	bool bare = ours && !c->gate_on && c->sync_maybe && c->facts.mysql_writable && !c->facts.semi_on;
 	bool maybe = c->reg_known && c->rev && c->reg.term == c->disk.term && c->reg.sync.in_sync;
 
-	if (!bare || !maybe || c->gate_until == 0 || !arbiter_used(c))
+	if (without_vote(c))
+		maybe = c->disk.alone != c->disk.term;
+	if (!bare || !maybe || c->gate_until == 0 || c->conf.mode == CORE_MANUAL)
 		return;
 	core_gate_shut(c);
 	note(c, 4, "semi-sync was found off on %s at the start: the gate is shut until it is confirmed", my_name(c));
+}
+
+/* Restarted as the last primary and ill: without a third vote nobody may move before it says that it will not go on. What it knew
+ * of the other's data is gone; the other may still know. */
+static bool step_aside(struct core *c)
+{
+	bool ours = c->disk.owner == me_of(c) && c->disk.held == c->disk.term && c->disk.released < c->disk.term;
+	bool shut = c->facts.frozen && !c->facts.address_held && c->facts_at >= c->role_since;
+
+	if (!without_vote(c) || !ours || !shut || !c->facts.ill || !peer_alive(c) || !(c->peer.flags & FLAG_READY) ||
+		c->role != ROLE_STANDBY || c->disk_bad || c->forced || c->disk.paused || !c->boot_over)
+		return false;
+	c->release_ok = !c->conf.lossless;
+	c->release_word = WORD_ANY;
+	give_word(c);
+	return true;
 }
 
 /* The takeover never opened its gate, and the server whose memory it rested on is gone: back to the other, as it was. */
@@ -393,7 +421,7 @@ static void check_standby(struct core *c)
 	}
 	if (plan_busy(c) || (c->run.id == PLAN_DEMOTION))
 		return;
-	if (hand_back(c))
+	if (hand_back(c) || step_aside(c))
 		return;
 	if (f->diverged && c->role == ROLE_STANDBY) {
 		role_event(c, RE_DIVERGED, "%s", f->why[0] ? f->why : "the databases have diverged");
@@ -468,6 +496,8 @@ static void evaluate(struct core *c)
 	plan_run(c);
 	sync_run(c);
 	run_register(c);
+	run_witness(c);
+	run_fence(c);
 	run_claim(c);
 	gate_follow(c);
 	beat(c);

@@ -30,7 +30,8 @@ struct core_conf {
 	us_t arbiter_timeout;	/* an attempt at the register is UNKNOWN after this */
 	us_t witness_timeout;	/* CORE_REFERENCE: an ACT_WITNESS is answered by then, or counts as not reached */
 	us_t fence_timeout;	/* CORE_FENCE: for STEP_FENCE, the confirmation included */
-	us_t fence_delay;	/* CORE_FENCE: this node waits so long before it fences, so that two do not fence each other; 0 on the preferred one */
+	us_t fence_delay;	/* CORE_FENCE: the node that is not preferred (without `prefer`: the second) waits so long before it fences, so
+				   that two do not fence each other. The same number on both nodes: core_alone_us rests on it */
 	bool has_mysql, has_redis, has_vip, has_upstreams, has_hooks;
 	bool lossless;		/* semi_sync is auto or required, and MySQL is configured: the in-sync record gates */
 	us_t max_freeze;	/* a switchover that holds writes longer is undone */
@@ -39,6 +40,11 @@ struct core_conf {
 
 /* D·(1+rho)/(1-rho)+eps: how long a promise binds the promiser (rho 5 %, eps 20 ms) */
 us_t core_promise_us(us_t lease);
+/* Without a register (CORE_REFERENCE, CORE_FENCE; lossless) the standby believes for core_word_us that it is in sync, from when it
+ * sent the packet that the primary's word answers; a primary that lost its standby goes on alone core_alone_us after it gave
+ * that word last, unless the standby itself says sooner that it has dropped it: so long may commits wait. 0 in other modes. */
+us_t core_word_us(const struct core_conf *conf);
+us_t core_alone_us(const struct core_conf *conf);
 
 /* What must survive a power cut. The shell stores it whole (file_replace) before it goes on. Zeroed = first start. */
 struct core_disk {
@@ -53,6 +59,9 @@ struct core_disk {
 	int64_t bound_db;	/* the term on disk was won on what this database server (its start) had received, and is not
 				   served yet: without that server's memory the data are not complete. 0 no such bond */
 	uint64_t bound_prev;	/* with bound_db: the other's term before; its data stand as they stood then */
+	uint64_t alone;		/* CORE_REFERENCE, CORE_FENCE: in this term of ours the other has not been told that it is in sync, or no longer
+				   believes it: it cannot have taken over by itself */
+	uint64_t held_boot;	/* this host's boot (struct msg.boot) when the term was won or confirmed: a node that was fenced boots anew */
 	uint64_t sync_floor;	/* sequences of in-sync records up to here were set aside for this or earlier starts */
 	bool paused;
 	bool flap;		/* the window after an automatic failover runs. No clock survives a power cut, so a start that finds
@@ -277,6 +286,7 @@ size_t core_blockers(const struct core *c, us_t now, char out[CORE_MAX_BLOCKERS]
 size_t core_role_events(void);
 const char *core_role_event_name(size_t event);
 const char *core_role_sentence(enum role r, size_t event); /* never NULL */
+bool core_role_possible(enum role r, size_t event); /* false: the sentence says why it cannot happen */
 /* How often this core went through that cell, up to 255: coverage for the simulation. */
 unsigned core_role_reached(const struct core *c, enum role r, size_t event);
 /* A plan's steps in order, for --dry-run. Returns the count; phases run one after the other, equal ones together. */

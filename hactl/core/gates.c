@@ -82,8 +82,32 @@ bool config_differs(const struct core *c, char why[SENTENCE_MAX])
 bool takes_unasked(const struct core *c)
 {
 	bool first = first_start(c);
+	bool entered = c->reg_known && c->rev && c->reg.holder == other_of(c) && c->reg.term > c->disk.released &&
+		       c->disk.owner == NOBODY; /* this node's own state is new, or was lost */
 
-	return !c->forced && !released_to_me(c) && (first || c->disk.owner == other_of(c));
+	return !c->forced && !released_to_me(c) && (first || entered || c->disk.owner == other_of(c));
+}
+
+bool may_bid(struct core *c)
+{
+	char why[SENTENCE_MAX];
+	bool role_ok = c->role == ROLE_STANDBY || (c->role == ROLE_QUARANTINED && c->forced);
+
+	if (!role_ok || plan_busy(c) || c->disk_bad || c->stopping || !c->boot_over)
+		return false;
+	if (c->now < c->hold_off) { /* the operator's force waives gates on data, not the pause after a failure */
+		alarm_at(c, c->hold_off);
+		return false;
+	}
+	if (c->disk.paused && !c->forced && !released_to_me(c) && !took_nothing_since_release(c))
+		return false;
+	if (first_start(c) && !c->forced && !start_gate(c, why))
+		return false;
+	if (takes_unasked(c) && config_differs(c, why) && !core_broken.config_blind)
+		return false;
+	if (takes_unasked(c) && flap_held(c, why) && !core_broken.flap_blind)
+		return false;
+	return c->forced || bid_gate(c, why);
 }
 
 /* --- flapping ---------------------------------------------------------------------------------------------------------
@@ -175,8 +199,11 @@ bool data_gate(const struct core *c, const struct reg_value *val, int64_t *bound
 		return !why[0];
 	}
 	*bound = c->facts.db_start;
-	if (!val)
-		say(why, "the arbiter does not answer, so nobody knows whether %s holds every acknowledged write",
-			my_name(c));
-	return val && record_for_me(c, val, why);
+	if (val)
+		return record_for_me(c, val, why);
+	if (without_vote(c))
+		return word_holds(c, why);
+	say(why, "%s, so nobody knows whether %s holds every acknowledged write",
+		arbiter_used(c) ? "the arbiter does not answer" : "the primary has not said so", my_name(c));
+	return false;
 }

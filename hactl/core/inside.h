@@ -4,6 +4,9 @@
  * lease.c    authority: promises, leases, votes, released words (the rules of the executable model)
  * gates.c    who may bid: first start, health, whose data may become the primary's
  * register.c attempts at the arbiter's register: renewals, bids, resumes, pre-reads, ambiguous answers
+ * alone.c    without a third vote: on what ground a node may take a term by its own decision, since when; fencing
+ * witness.c  questions to the world around: a primary's confirmation by a reference address, the standby's takeover
+ * word.c     the in-sync record without a register: the primary's word, believed for a span
  * roles.c    the table role x event and its handlers
  * plans.c    steps of plans and the driver
  * sync.c     the in-sync record
@@ -32,6 +35,10 @@ struct core_rules {
 	bool sync_off_first;	/* semi-sync goes off before the record is false */
 	bool config_blind;	/* takes over from a node that runs with another configuration */
 	bool flap_blind;	/* takes over again within the window */
+	bool veto_blind;	/* takes over though something shows the other in service */
+	bool witness_late;	/* a reference address's lease counts from its answer */
+	bool fence_hope;	/* takes over when the fence command failed or never answered */
+	bool word_for_ever;	/* believes to be in sync for longer than the primary's word lasts */
 };
 #ifdef CORE_BROKEN
 extern struct core_rules core_broken;
@@ -62,7 +69,7 @@ enum role_event {
 
 /* --- plans ------------------------------------------------------------------------------------------------------------ */
 
-enum plan_id { PLAN_NONE, PLAN_TAKEOVER, PLAN_DEMOTION, PLAN_SWITCHOVER, PLAN_UNDO, PLAN_FOLLOW, PLAN_COUNT };
+enum plan_id { PLAN_NONE, PLAN_FENCE, PLAN_TAKEOVER, PLAN_DEMOTION, PLAN_SWITCHOVER, PLAN_UNDO, PLAN_FOLLOW, PLAN_COUNT };
 enum { NO_STEP = -1, MAX_UNDO = 2 };
 
 struct step_def {
@@ -106,6 +113,41 @@ struct attempt {
 };
 
 enum { PAST_TRIES = 4, NONCES = 64 };
+
+/* --- without a third vote ----------------------------------------------------------------------------------------------- */
+
+/* On what ground a node takes a term by its own decision. */
+enum ground {
+	GROUND_NONE,
+	GROUND_OWN,    /* nobody can have taken over from it */
+	GROUND_WORD,   /* the other has released its term and does not answer any more */
+	GROUND_FORCE,  /* the operator's */
+	GROUND_SILENCE /* the other was primary and has not been heard for a promise time */
+};
+
+struct asked {
+	uint32_t id; /* 0: none */
+	enum witness_kind kind;
+	enum ground ground; /* GROUND_NONE: to go on holding */
+	uint64_t term;
+	us_t at;
+};
+
+/* An answer of ours to a request: what this node was when it sent it. */
+struct given {
+	uint64_t incarnation, nonce;
+	us_t at;
+	uint64_t boot;
+	int64_t db_start;
+};
+
+/* "This node is in sync", by the primary's word. */
+struct word_of_sync {
+	uint64_t term, seq;
+	us_t until;
+	uint64_t boot;
+	int64_t db_start;
+};
 
 /* --- in-sync ------------------------------------------------------------------------------------------------------------ */
 
@@ -159,7 +201,7 @@ struct core {
 
 	/* authority */
 	bool holding; /* a term is ours and not given up; authority while a lease runs */
-	us_t lease_peer, lease_arb, lease_self;
+	us_t lease_peer, lease_arb, lease_ref, lease_self;
 	us_t lease_try; /* end of the newest solo attempt */
 	us_t void_at;	/* register attempts sent before it grant nothing */
 	us_t promise;	/* no takeover before */
@@ -205,6 +247,16 @@ struct core {
 	struct reg_value reg;
 	us_t reg_at, watch_at; /* read; first seen at this revision */
 	bool arb_heard, arb_down;
+
+	/* without a third vote */
+	struct asked ask;
+	us_t ask_after;
+	bool ref_heard, ref_down; /* a reference address was asked; the newest answer was none */
+	char veto[SENTENCE_MAX];  /* what showed the other in service when last asked; "" nothing */
+	uint64_t fence_term;	  /* the bid that fencing is to win */
+	us_t fence_retry;
+	unsigned fence_tries;
+	char fence_text[SENTENCE_MAX]; /* what the fence command said when it failed last; "" nothing */
 
 	/* the other */
 	struct msg peer; /* newest status */
@@ -253,6 +305,10 @@ struct core {
 	uint32_t sync_serial; /* step under way; 0 none */
 	us_t sync_step_at;
 	us_t sync_since;
+	us_t word_given;	/* when this primary said last that the standby is in sync; its former start may have until it ended */
+	uint64_t word_nonce;	/* newest request of ours that was answered */
+	struct given given[NONCES];
+	struct word_of_sync word;
 
 	/* commands */
 	struct command cmd;
@@ -301,6 +357,7 @@ void send_msg(struct core *c, enum msg_kind kind, uint64_t term, uint64_t nonce,
 us_t back_off(unsigned tries); /* 1, 2, 5, 10 s */
 void say(char out[SENTENCE_MAX], const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 bool has_databases(const struct core *c);
+bool resumes_alone(const struct core *c);
 
 /* lease.c */
 us_t authority_until(const struct core *c);
@@ -345,6 +402,8 @@ void flap_release(struct core *c);
 void check_flap(struct core *c);
 /* Everything but authority and waiting: servers, health, back-off, pause, role. */
 bool bid_gate(const struct core *c, char why[SENTENCE_MAX]);
+/* The same with pause, role, waiting after the start and the gates against surprises. */
+bool may_bid(struct core *c);
 
 /* register.c */
 void run_register(struct core *c);
@@ -353,7 +412,27 @@ void on_register(struct core *c, const struct core_event *ev);
 void swap_register(struct core *c, enum reg_mode mode);
 bool arbiter_used(const struct core *c);
 
+/* alone.c */
+bool without_vote(const struct core *c); /* CORE_REFERENCE, CORE_FENCE: nobody's vote but the two nodes' */
+bool same_boot(const struct core *c);	 /* this host has not been off since it won or resumed its term */
+bool own_still(const struct core *c);
+us_t silence_over(const struct core *c);
+enum ground alone_ground(struct core *c, us_t *since);
+uint64_t term_to_take(const struct core *c);
+bool fencing(const struct core *c);
+void run_fence(struct core *c);
+void fence_concluded(struct core *c, bool ok, const char *text);
+
+/* word.c */
+void word_hear(struct core *c, const struct msg *m);	      /* standby: a renewal was accepted */
+void word_answered(struct core *c, const struct msg *m);     /* standby: its answer leaves */
+bool word_wanted(const struct core *c);			      /* primary: its next renewal says that the standby is in sync */
+void word_expire(struct core *c);			      /* primary: the standby's belief has ended by time */
+void word_stored(struct core *c, bool alone);
+bool word_holds(const struct core *c, char why[SENTENCE_MAX]); /* standby: it is in sync, as far as it may believe */
+
 /* witness.c */
+void run_witness(struct core *c);
 void on_witness(struct core *c, const struct core_event *ev);
 
 /* roles.c */

@@ -13,12 +13,12 @@ bool pause_holds(const struct core *c)
 
 bool self_reliant(const struct core *c)
 {
-	return c->conf.mode != CORE_ARBITER || pause_holds(c);
+	return c->conf.mode == CORE_MANUAL || c->conf.mode == CORE_FENCE || pause_holds(c);
 }
 
 us_t authority_until(const struct core *c)
 {
-	us_t until = max_us(c->lease_peer, c->lease_arb);
+	us_t until = max_us(c->lease_peer, max_us(c->lease_arb, c->lease_ref));
 
 	if (!c->holding)
 		return -1;
@@ -144,7 +144,7 @@ void drop_authority(struct core *c)
 		c->gate_until = 0;
 	}
 	c->holding = c->solo = c->gate_on = c->gate_held = c->peer_pause_ok = c->takeover_waits = false;
-	c->lease_peer = c->lease_arb = c->lease_self = -1;
+	c->lease_peer = c->lease_arb = c->lease_ref = c->lease_self = -1;
 	if (held)
 		c->heard = c->now;
 	sync_reset(c, true);
@@ -196,6 +196,8 @@ void take_term(struct core *c, us_t lease_from, bool solo)
 	c->prev_term = c->disk.bound_db ? c->disk.bound_prev : c->disk.other_term;
 	c->disk.owner = (int8_t)me_of(c);
 	c->disk.held = c->disk.term;
+	c->disk.held_boot = c->facts.boot;
+	c->disk.alone = without_vote(c) ? c->disk.term : 0;
 	persist(c);
 	c->pristine = after_other;
 	c->won_from = after_other ? other_of(c) : NOBODY;
@@ -218,6 +220,10 @@ void resume_term(struct core *c)
 {
 	bool had = c->pristine;
 
+	if (c->disk.held_boot != c->facts.boot) {
+		c->disk.held_boot = c->facts.boot;
+		persist(c);
+	}
 	begin_holding(c);
 	c->solo = false;
 	c->pristine = had;
@@ -230,6 +236,8 @@ static void on_renew(struct core *c, const struct msg *m)
 {
 	bool old = m->term < c->disk.term || (m->term == c->disk.term && c->disk.voted == me_of(c));
 
+	if (fencing(c) && m->term < c->fence_term)
+		return; /* the die is cast: no promise now, and no refusal that would make it go on in a fresh term */
 	if (old && !core_broken.no_term_check) {
 		send_msg(c, MSG_HIGHER, c->disk.term, m->nonce, m->incarnation);
 		return;
@@ -242,7 +250,8 @@ static void on_renew(struct core *c, const struct msg *m)
 	c->peer_released = c->claim = 0;
 	c->releasing = false;
 	c->promise = max_us(c->promise, c->now + c->promise_span);
-	if (!c->disk_bad && m->sync_term == c->disk.term &&
+	word_hear(c, m);
+	if (!c->disk_bad && !m->for_incarnation && m->sync_term == c->disk.term &&
 		(c->disk.void_term != m->sync_term || c->disk.void_seq < m->sync_seq)) {
 		c->disk.void_term = m->sync_term;
 		c->disk.void_seq = m->sync_seq;
@@ -250,6 +259,7 @@ static void on_renew(struct core *c, const struct msg *m)
 	}
 	on_wishes(c, m); /* before the answer, which says what is stored */
 	send_msg(c, MSG_PROMISE, m->term, m->nonce, m->incarnation);
+	word_answered(c, m);
 	if (c->role == ROLE_STARTING)
 		role_event(c, RE_PEER_PRIMARY, NULL);
 }
@@ -338,34 +348,66 @@ static void on_promise(struct core *c, const struct msg *m)
 	}
 	c->lease_peer = max_us(c->lease_peer, at + c->conf.lease);
 	c->acked = max_us(c->acked, at);
+	c->word_nonce = m->nonce > c->word_nonce ? m->nonce : c->word_nonce;
 	if (paused && (m->flags & FLAG_PAUSED) && c->disk.paused)
 		c->peer_pause_ok = true;
 	sync_peer_voided(c, m);
 }
 
-/* The other spent its vote of this term on itself, or knows a later one, without having won: on to a fresh term while the
- * register (or, in manual mode, nobody but us) covers us. */
+/* May this node go on in a term that only it knows? The register covers it, or a reference address does, or nobody but itself. */
+static bool covered(const struct core *c)
+{
+	if (c->conf.mode == CORE_ARBITER)
+		return c->lease_arb > c->now;
+	return c->conf.mode != CORE_REFERENCE || c->lease_ref > c->now;
+}
+
+/* The other never held the term it spent its vote on: it still names us as the primary, and holds nothing. */
+static bool spent_in_vain(const struct core *c, const struct msg *m)
+{
+	bool idle = m->role == ROLE_STARTING || m->role == ROLE_STANDBY || m->role == ROLE_QUARANTINED;
+
+	return without_vote(c) && idle && m->primary == me_of(c) && resume_candidate(c);
+}
+
+/* Nobody holds a later term: ours is carried on under a fresh number. */
+static bool carry_on(struct core *c, uint64_t term)
+{
+	bool alone = c->disk.alone == c->disk.term;
+
+	if (!store_vote(c, term, me_of(c)))
+		return false;
+	c->disk.held = c->disk.term; /* stored with the vote */
+	if (alone)
+		c->disk.alone = c->disk.term;
+	persist(c);
+	note(c, 5, "%s goes on in term %llu: %s had spent its vote on a bid", my_name(c),
+		(unsigned long long)c->disk.term, peer_name(c));
+	c->next_beat = c->now;
+	return true;
+}
+
+/* The other spent its vote of this term on itself, or knows a later one, without having won: on to a fresh term. */
 static void on_higher(struct core *c, const struct msg *m)
 {
-	bool covered = c->conf.mode == CORE_ARBITER ? c->lease_arb > c->now : true;
-
 	if (m->for_incarnation != c->inc)
 		return;
 	if (c->claim && m->term >= c->claim) {
 		c->claim = 0; /* refused: the next one with a higher number, not both at the same moment */
 		c->claim_retry = c->now + c->conf.interval * (1 + 2 * me_of(c));
 	}
-	if (!c->holding || m->term < c->disk.term || !covered)
+	if (m->term < c->disk.term)
 		return;
-	if (!store_vote(c, m->term + 1, me_of(c)))
+	if (c->holding && without_vote(c) && m->term > c->disk.term && m->primary == other_of(c)) {
+		role_event(c, RE_HIGHER, "%s was primary of term %llu", peer_name(c), (unsigned long long)m->term);
+		return; /* whatever it has served counts more than what this node holds */
+	}
+	if (!c->holding && spent_in_vain(c, m))
+		carry_on(c, m->term + 1);
+	if (!c->holding || !covered(c) || !carry_on(c, m->term + 1))
 		return;
-	c->disk.held = c->disk.term; /* stored with the vote */
-	persist(c);
-	note(c, 5, "%s goes on in term %llu: %s had spent its vote on a bid", my_name(c),
-		(unsigned long long)c->disk.term, peer_name(c));
 	c->lease_peer = -1;
 	sync_must_drop(c);
-	c->next_beat = c->now;
 	if (arbiter_used(c) && c->reg_known) {
 		check_attempt(c);
 		swap_register(c, REG_SOLO);
@@ -475,7 +517,7 @@ void beat(struct core *c)
 	if (c->now >= c->next_beat) {
 		c->next_beat = c->now + c->conf.interval;
 		if (c->holding || resume_candidate(c))
-			send_msg(c, MSG_RENEW, c->disk.term, request(c), 0);
+			send_msg(c, MSG_RENEW, c->disk.term, request(c), word_wanted(c) ? c->word_nonce : 0);
 		else if (c->releasing && c->disk.released == c->disk.term)
 			send_released(c);
 		else if (c->claim)
@@ -531,7 +573,7 @@ void run_claim(struct core *c)
 
 	if (c->claim && (!away || c->disk.term != c->claim || c->role != ROLE_STANDBY || !bid_gate(c, why)))
 		c->claim = 0;
-	if (c->holding || c->claim || c->role != ROLE_STANDBY || !away || !peer_alive(c))
+	if (c->holding || c->claim || c->role != ROLE_STANDBY || !away || !peer_alive(c) || fencing(c))
 		return;
 	if (c->try.id && c->try.kind == TRY_BID)
 		return; /* its vote is spent on that one */

@@ -35,8 +35,12 @@ _Static_assert(ARRAY_LEN(step_names) == STEP_KIND_COUNT, "every step has its nam
 		NO_STEP, NO_STEP                                                                                       \
 	}
 
+/* Before a takeover, and not under authority: it is what gives it (alone.c). Its time is the configured one. */
+static const struct step_def fence_steps[] = {
+	{ "fence", 0, STEP_FENCE, 0, NO_UNDO, false, false },
+};
+
 static const struct step_def takeover_steps[] = {
-	{ "fence", 0, STEP_FENCE, 30 * US_PER_SEC, NO_UNDO, true, false },
 	{ "mysql promote", 1, STEP_MYSQL_PROMOTE, 10 * US_PER_SEC, NO_UNDO, true, false },
 	{ "redis promote", 1, STEP_REDIS_PROMOTE, 2 * US_PER_SEC, NO_UNDO, true, false },
 	{ "mysql verify", 2, STEP_MYSQL_VERIFY, US_PER_SEC, NO_UNDO, true, false },
@@ -86,6 +90,7 @@ struct plan_def {
 
 static const struct plan_def plans[PLAN_COUNT] = {
 	[PLAN_NONE] = { "", NULL, 0, false },
+	[PLAN_FENCE] = { "takeover", fence_steps, ARRAY_LEN(fence_steps), false },
 	[PLAN_TAKEOVER] = { "takeover", takeover_steps, ARRAY_LEN(takeover_steps), false },
 	[PLAN_DEMOTION] = { "demotion", demotion_steps, ARRAY_LEN(demotion_steps), true },
 	[PLAN_SWITCHOVER] = { "switchover", switchover_steps, ARRAY_LEN(switchover_steps), false },
@@ -99,8 +104,7 @@ static bool step_used(const struct core_conf *conf, enum step_kind kind)
 {
 	switch (kind) {
 	case STEP_FENCE:
-		return conf->mode == CORE_FENCE &&
-		       false; /* fencing comes with its mode; until then it behaves as manual */
+		return conf->mode == CORE_FENCE;
 	case STEP_MYSQL_PROMOTE:
 	case STEP_MYSQL_VERIFY:
 	case STEP_MYSQL_FREEZE:
@@ -273,6 +277,11 @@ static bool may_unfreeze(const struct core *c)
 	return c->facts.mysql_writable && (c->facts.semi_on || !relied);
 }
 
+static us_t time_for(const struct core *c, const struct step_def *def)
+{
+	return def->action == STEP_FENCE ? c->conf.fence_timeout : def->timeout;
+}
+
 static void dispatch(struct core *c, struct run_step *s)
 {
 	struct core_action *a;
@@ -293,7 +302,7 @@ static void dispatch(struct core *c, struct run_step *s)
 		s->first_at = c->now;
 	s->until = s->def->needs_authority ? authority_until(c) : US_NEVER;
 	a->step = s->def->action;
-	a->timeout_us = s->def->timeout;
+	a->timeout_us = time_for(c, s->def);
 	a->until = s->until;
 	a->db_start = s->def->action == STEP_MYSQL_PROMOTE    ? c->disk.bound_db
 		      : s->def->action == STEP_MYSQL_UNFREEZE ? c->frozen_db
@@ -327,6 +336,9 @@ static void conclude(struct core *c, bool ok)
 
 	say(text, "%s", c->run.text);
 	switch (c->run.id) {
+	case PLAN_FENCE:
+		fence_concluded(c, ok, text);
+		break;
 	case PLAN_FOLLOW:
 		follow_concluded(c, ok, text);
 		break;
@@ -418,7 +430,7 @@ static bool still_running(struct core *c)
 
 	for (size_t i = 0; i < c->run.n; i++) {
 		struct run_step *s = &c->run.step[i];
-		us_t end = s->at + s->def->timeout + US_PER_SEC;
+		us_t end = s->at + time_for(c, s->def) + US_PER_SEC;
 
 		if (s->state != RUNNING)
 			continue;

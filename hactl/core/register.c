@@ -276,28 +276,6 @@ static void bid(struct core *c)
 	cas(c, TRY_BID, REG_SOLO, sync);
 }
 
-static bool may_bid(struct core *c)
-{
-	char why[SENTENCE_MAX];
-	bool role_ok = c->role == ROLE_STANDBY || (c->role == ROLE_QUARANTINED && c->forced);
-
-	if (!role_ok || plan_busy(c) || c->disk_bad || c->stopping || !c->boot_over)
-		return false;
-	if (c->now < c->hold_off) { /* the operator's force waives gates on data, not the pause after a failure */
-		alarm_at(c, c->hold_off);
-		return false;
-	}
-	if (c->disk.paused && !c->forced && !released_to_me(c) && !took_nothing_since_release(c))
-		return false;
-	if (first_start(c) && !c->forced && !start_gate(c, why))
-		return false;
-	if (takes_unasked(c) && config_differs(c, why) && !core_broken.config_blind)
-		return false;
-	if (takes_unasked(c) && flap_held(c, why) && !core_broken.flap_blind)
-		return false;
-	return c->forced || bid_gate(c, why);
-}
-
 static void seek_register(struct core *c)
 {
 	char why[SENTENCE_MAX];

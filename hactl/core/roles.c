@@ -1,6 +1,7 @@
 /* roles.c - ONE total table: in each role, what each role event leads to, and one sentence that says why. The same table
  * drives the core, the log line, the explanation in `hactl status` and the manual page. A cell without a sentence is a
- * hole; tests/unit/test_core_roles.c fails on one.
+ * hole; tests/unit/test_core_tables.c fails on one. A cell that cannot happen says why; the simulation fails when it does,
+ * and when one that can happen never does.
  */
 #include "hactl/core/inside.h"
 
@@ -137,8 +138,13 @@ struct cell {
 	enum role next;
 	void (*handler)(struct core *c);
 	const char *why;
+	bool never; /* cannot happen, `why` says why; should it all the same, next and handler are the safe answer */
 };
 
+#define NEVER(role, fn, text)                                                                                          \
+	{                                                                                                              \
+		role, fn, text, true                                                                                   \
+	}
 #define STAY(role, text)                                                                                               \
 	{                                                                                                              \
 		role, h_nothing, text                                                                                  \
@@ -146,36 +152,36 @@ struct cell {
 
 static const struct cell table[ROLE_COUNT][ROLE_EVENT_COUNT] = {
 	[ROLE_STARTING] = {
-		[RE_WON] = { ROLE_PROMOTING, h_promote, "a new term is held: its databases are opened, then the address" },
+		[RE_WON] = NEVER(ROLE_PROMOTING, h_promote, "bids are made standing by, a promise time after the start"),
 		[RE_RESUMED] = { ROLE_PROMOTING, h_promote,
 			"primary before the restart and confirmed again: everything is verified in place" },
-		[RE_LOST] = STAY(ROLE_STARTING, "nothing is held before the first confirmation"),
-		[RE_HIGHER] = { ROLE_STANDBY, h_clean, "the other node holds a newer term: this one stands by" },
+		[RE_LOST] = NEVER(ROLE_STARTING, h_nothing, "nothing is held before the first confirmation"),
+		[RE_HIGHER] = NEVER(ROLE_STANDBY, h_clean, "only a node that holds a term stands down for a higher one"),
 		[RE_PEER_PRIMARY] = { ROLE_STANDBY, h_clean, "the other node is primary: this one stands by" },
 		[RE_WAITED] = { ROLE_STANDBY, h_clean,
 			"nobody has confirmed this node since it started: it stands by, without address and without writes" },
-		[RE_ILL] = STAY(ROLE_STARTING, "an ill node that holds nothing has nothing to hand over"),
-		[RE_GAVE] = STAY(ROLE_STARTING, "nothing is held that could be released"),
-		[RE_WITHDRAW] = STAY(ROLE_STARTING, "nothing is held that could be withdrawn"),
-		[RE_REOPEN] = STAY(ROLE_STARTING, "databases are opened under authority only"),
-		[RE_STRAY] = { ROLE_STANDBY, h_clean, "this node is not primary: what it left open is shut" },
-		[RE_PLAN_OK] = STAY(ROLE_STARTING, "no plan runs before the first confirmation"),
-		[RE_PLAN_FAILED] = STAY(ROLE_STARTING, "no plan runs before the first confirmation"),
-		[RE_DIVERGED] = { ROLE_QUARANTINED, h_nothing, "rows here that the primary lacks: a person decides before they go" },
+		[RE_ILL] = NEVER(ROLE_STARTING, h_nothing, "an ill node that holds nothing has nothing to hand over"),
+		[RE_GAVE] = NEVER(ROLE_STARTING, h_nothing, "nothing is held that could be released"),
+		[RE_WITHDRAW] = NEVER(ROLE_STARTING, h_nothing, "nothing is held that could be withdrawn"),
+		[RE_REOPEN] = NEVER(ROLE_STARTING, h_nothing, "databases are opened under authority only"),
+		[RE_STRAY] = NEVER(ROLE_STANDBY, h_clean, "what is open may still be confirmed: it is looked at when standing by"),
+		[RE_PLAN_OK] = NEVER(ROLE_STARTING, h_nothing, "no plan runs before the first confirmation"),
+		[RE_PLAN_FAILED] = NEVER(ROLE_STARTING, h_nothing, "no plan runs before the first confirmation"),
+		[RE_DIVERGED] = NEVER(ROLE_QUARANTINED, h_nothing, "looked at when standing by"),
 		[RE_REJOIN] = STAY(ROLE_STARTING, "it will follow as soon as it knows whom"),
 	},
 	[ROLE_STANDBY] = {
 		[RE_WON] = { ROLE_PROMOTING, h_promote, "a new term is held: its databases are opened, then the address" },
 		[RE_RESUMED] = { ROLE_PROMOTING, h_promote,
 			"the term was confirmed again before anybody took it: this node goes on as primary" },
-		[RE_LOST] = STAY(ROLE_STANDBY, "a standby holds no lease"),
-		[RE_HIGHER] = STAY(ROLE_STANDBY, "already standing by: the newer primary is followed"),
-		[RE_PEER_PRIMARY] = STAY(ROLE_STANDBY, "already standing by"),
-		[RE_WAITED] = STAY(ROLE_STANDBY, "already standing by"),
-		[RE_ILL] = STAY(ROLE_STANDBY, "an ill standby has nothing to hand over; it says so and does not bid"),
-		[RE_GAVE] = STAY(ROLE_STANDBY, "nothing is held that could be released"),
-		[RE_WITHDRAW] = STAY(ROLE_STANDBY, "nothing is held that could be withdrawn"),
-		[RE_REOPEN] = STAY(ROLE_STANDBY, "a standby's databases stay shut"),
+		[RE_LOST] = NEVER(ROLE_STANDBY, h_nothing, "a standby holds no lease"),
+		[RE_HIGHER] = NEVER(ROLE_STANDBY, h_nothing, "only a node that holds a term stands down for a higher one"),
+		[RE_PEER_PRIMARY] = NEVER(ROLE_STANDBY, h_nothing, "it stands by already, whoever is primary"),
+		[RE_WAITED] = NEVER(ROLE_STANDBY, h_nothing, "the wait is over when it stands by"),
+		[RE_ILL] = NEVER(ROLE_STANDBY, h_nothing, "an ill standby has nothing to hand over; it says so and does not bid"),
+		[RE_GAVE] = NEVER(ROLE_STANDBY, h_nothing, "nothing is held that could be released"),
+		[RE_WITHDRAW] = NEVER(ROLE_STANDBY, h_nothing, "nothing is held that could be withdrawn"),
+		[RE_REOPEN] = NEVER(ROLE_STANDBY, h_nothing, "a standby's databases stay shut"),
 		[RE_STRAY] = { ROLE_STANDBY, h_clean, "this node is not primary: what was found open is shut at once" },
 		[RE_PLAN_OK] = { ROLE_STANDBY, h_demoted, "what was open is shut" },
 		[RE_PLAN_FAILED] = { ROLE_STANDBY, h_undemoted, "it could not be shut: tried again soon" },
@@ -183,72 +189,72 @@ static const struct cell table[ROLE_COUNT][ROLE_EVENT_COUNT] = {
 		[RE_REJOIN] = { ROLE_STANDBY, h_rejoin, "already standing by: following is tried again" },
 	},
 	[ROLE_PROMOTING] = {
-		[RE_WON] = { ROLE_PROMOTING, h_promote, "a newer term is held: everything is verified again" },
-		[RE_RESUMED] = STAY(ROLE_PROMOTING, "authority is held already"),
+		[RE_WON] = NEVER(ROLE_PROMOTING, h_promote, "no bid is open while a term is held"),
+		[RE_RESUMED] = NEVER(ROLE_PROMOTING, h_nothing, "authority is held already, nobody is asked for it"),
 		[RE_LOST] = { ROLE_DEMOTING, h_demote, "authority ended before the address was up: everything is shut again" },
 		[RE_HIGHER] = { ROLE_DEMOTING, h_demote, "the other node holds a newer term: everything is shut again" },
-		[RE_PEER_PRIMARY] = { ROLE_DEMOTING, h_demote, "the other node is primary: everything is shut again" },
-		[RE_WAITED] = STAY(ROLE_PROMOTING, "authority is held already"),
-		[RE_ILL] = { ROLE_DEMOTING, h_failed_takeover, "a service died during the takeover: handed back" },
-		[RE_GAVE] = { ROLE_DEMOTING, h_demote, "released: everything is shut" },
+		[RE_PEER_PRIMARY] = NEVER(ROLE_DEMOTING, h_demote, "whoever holds a term learns of the other primary by its higher term"),
+		[RE_WAITED] = NEVER(ROLE_PROMOTING, h_nothing, "only a node that has not been confirmed waits"),
+		[RE_ILL] = NEVER(ROLE_DEMOTING, h_failed_takeover, "a service that dies fails the takeover itself"),
+		[RE_GAVE] = NEVER(ROLE_DEMOTING, h_demote, "a planned change starts from a primary"),
 		[RE_WITHDRAW] = { ROLE_DEMOTING, h_failed_takeover, "hactl is being stopped: everything is shut again" },
-		[RE_REOPEN] = STAY(ROLE_PROMOTING, "databases are being opened already"),
-		[RE_STRAY] = STAY(ROLE_PROMOTING, "databases are being opened under authority"),
+		[RE_REOPEN] = NEVER(ROLE_PROMOTING, h_nothing, "databases are being opened already"),
+		[RE_STRAY] = NEVER(ROLE_PROMOTING, h_nothing, "databases are being opened under authority: open is what they should be"),
 		[RE_PLAN_OK] = { ROLE_PRIMARY, h_serve, "databases verified, address up, gate open" },
 		[RE_PLAN_FAILED] = { ROLE_DEMOTING, h_failed_takeover, "the takeover failed: no address here, everything is shut again" },
-		[RE_DIVERGED] = STAY(ROLE_PROMOTING, "this node's data are about to be the reference"),
+		[RE_DIVERGED] = NEVER(ROLE_PROMOTING, h_nothing, "a node that is being promoted compares itself with nobody"),
 		[RE_REJOIN] = STAY(ROLE_PROMOTING, "a node that is being promoted follows nobody"),
 	},
 	[ROLE_PRIMARY] = {
-		[RE_WON] = { ROLE_PROMOTING, h_promote, "a newer term is held: everything is verified again" },
-		[RE_RESUMED] = STAY(ROLE_PRIMARY, "authority is held already"),
+		[RE_WON] = NEVER(ROLE_PROMOTING, h_promote, "no bid is open while a term is held"),
+		[RE_RESUMED] = NEVER(ROLE_PRIMARY, h_nothing, "authority is held already, nobody is asked for it"),
 		[RE_LOST] = { ROLE_DEMOTING, h_demote, "authority ended: the gate is shut, the address and writes go" },
 		[RE_HIGHER] = { ROLE_DEMOTING, h_demote, "the other node holds a newer term: this one stands down at once" },
-		[RE_PEER_PRIMARY] = { ROLE_DEMOTING, h_demote, "the other node is primary: this one stands down at once" },
-		[RE_WAITED] = STAY(ROLE_PRIMARY, "authority is held already"),
+		[RE_PEER_PRIMARY] = NEVER(ROLE_DEMOTING, h_demote, "whoever holds a term learns of the other primary by its higher term"),
+		[RE_WAITED] = NEVER(ROLE_PRIMARY, h_nothing, "only a node that has not been confirmed waits"),
 		[RE_ILL] = { ROLE_DEMOTING, h_give_up, "positive evidence beats silence: shut first, then hand over by word" },
 		[RE_GAVE] = { ROLE_DEMOTING, h_demote, "the planned change is past its point of no return: the rest is shut" },
 		[RE_WITHDRAW] = { ROLE_DEMOTING, h_withdraw, "hactl is being stopped and nobody can take over: everything is shut" },
 		[RE_REOPEN] = { ROLE_PROMOTING, h_reopen, "still primary: its databases are verified and opened again" },
-		[RE_STRAY] = STAY(ROLE_PRIMARY, "a primary's databases and address are meant to be open"),
-		[RE_PLAN_OK] = STAY(ROLE_PRIMARY, "the plan is done"),
-		[RE_PLAN_FAILED] = STAY(ROLE_PRIMARY, "the plan was undone: this node goes on as primary"),
-		[RE_DIVERGED] = STAY(ROLE_PRIMARY, "the primary's data are the reference"),
+		[RE_STRAY] = NEVER(ROLE_PRIMARY, h_nothing, "databases and address of a primary are meant to be open"),
+		[RE_PLAN_OK] = NEVER(ROLE_PRIMARY, h_nothing, "a primary's plan is a planned change: it ends with the word of release"),
+		[RE_PLAN_FAILED] = NEVER(ROLE_PRIMARY, h_nothing, "a primary's plan is a planned change: it is undone, not failed"),
+		[RE_DIVERGED] = NEVER(ROLE_PRIMARY, h_nothing, "the primary's data are the reference"),
 		[RE_REJOIN] = STAY(ROLE_PRIMARY, "the primary follows nobody"),
 	},
 	[ROLE_DEMOTING] = {
-		[RE_WON] = { ROLE_PROMOTING, h_promote, "a newer term is held: opened again" },
-		[RE_RESUMED] = { ROLE_PROMOTING, h_promote, "the term was confirmed again: opened again" },
-		[RE_LOST] = STAY(ROLE_DEMOTING, "authority is given up already"),
-		[RE_HIGHER] = STAY(ROLE_DEMOTING, "already standing down"),
-		[RE_PEER_PRIMARY] = STAY(ROLE_DEMOTING, "already standing down"),
-		[RE_WAITED] = STAY(ROLE_DEMOTING, "already standing down"),
-		[RE_ILL] = STAY(ROLE_DEMOTING, "already standing down"),
-		[RE_GAVE] = STAY(ROLE_DEMOTING, "already standing down"),
-		[RE_WITHDRAW] = STAY(ROLE_DEMOTING, "already standing down"),
-		[RE_REOPEN] = STAY(ROLE_DEMOTING, "databases are being shut"),
-		[RE_STRAY] = STAY(ROLE_DEMOTING, "what is open is being shut already"),
+		[RE_WON] = NEVER(ROLE_PROMOTING, h_promote, "no bid is made before everything is shut"),
+		[RE_RESUMED] = NEVER(ROLE_PROMOTING, h_promote, "no confirmation is asked for before everything is shut"),
+		[RE_LOST] = NEVER(ROLE_DEMOTING, h_nothing, "authority is given up already"),
+		[RE_HIGHER] = NEVER(ROLE_DEMOTING, h_nothing, "authority is given up already"),
+		[RE_PEER_PRIMARY] = NEVER(ROLE_DEMOTING, h_nothing, "it stands down already, whoever is primary"),
+		[RE_WAITED] = NEVER(ROLE_DEMOTING, h_nothing, "only a node that has not been confirmed waits"),
+		[RE_ILL] = NEVER(ROLE_DEMOTING, h_nothing, "authority is given up already"),
+		[RE_GAVE] = NEVER(ROLE_DEMOTING, h_nothing, "a planned change starts from a primary"),
+		[RE_WITHDRAW] = NEVER(ROLE_DEMOTING, h_nothing, "authority is given up already"),
+		[RE_REOPEN] = NEVER(ROLE_DEMOTING, h_nothing, "databases are being shut"),
+		[RE_STRAY] = NEVER(ROLE_DEMOTING, h_nothing, "what is open is being shut already"),
 		[RE_PLAN_OK] = { ROLE_STANDBY, h_demoted, "address gone, writes shut: standing by" },
 		[RE_PLAN_FAILED] = { ROLE_STANDBY, h_undemoted,
 			"not everything is confirmed shut: standing by without a word of release, and tried again" },
-		[RE_DIVERGED] = STAY(ROLE_DEMOTING, "looked at again when standing by"),
+		[RE_DIVERGED] = NEVER(ROLE_DEMOTING, h_nothing, "looked at when standing by"),
 		[RE_REJOIN] = STAY(ROLE_DEMOTING, "it will follow when it stands by"),
 	},
 	[ROLE_QUARANTINED] = {
 		[RE_WON] = { ROLE_PROMOTING, h_promote, "the operator forced the takeover: the rows here become the reference" },
-		[RE_RESUMED] = { ROLE_PROMOTING, h_promote, "the term was confirmed: the rows here are the reference" },
-		[RE_LOST] = STAY(ROLE_QUARANTINED, "a quarantined node holds no lease"),
-		[RE_HIGHER] = STAY(ROLE_QUARANTINED, "a newer primary does not make the divergent rows go away"),
-		[RE_PEER_PRIMARY] = STAY(ROLE_QUARANTINED, "the primary is not followed before the rows are dealt with"),
-		[RE_WAITED] = STAY(ROLE_QUARANTINED, "the rows are still to be dealt with"),
-		[RE_ILL] = STAY(ROLE_QUARANTINED, "a quarantined node has nothing to hand over"),
-		[RE_GAVE] = STAY(ROLE_QUARANTINED, "nothing is held that could be released"),
-		[RE_WITHDRAW] = STAY(ROLE_QUARANTINED, "nothing is held that could be withdrawn"),
-		[RE_REOPEN] = STAY(ROLE_QUARANTINED, "a quarantined node's databases stay shut"),
+		[RE_RESUMED] = NEVER(ROLE_PROMOTING, h_promote, "a quarantined node asks nobody to confirm it"),
+		[RE_LOST] = NEVER(ROLE_QUARANTINED, h_nothing, "a quarantined node holds no lease"),
+		[RE_HIGHER] = NEVER(ROLE_QUARANTINED, h_nothing, "only a node that holds a term stands down for a higher one"),
+		[RE_PEER_PRIMARY] = NEVER(ROLE_QUARANTINED, h_nothing, "the primary is not followed before the rows are dealt with"),
+		[RE_WAITED] = NEVER(ROLE_QUARANTINED, h_nothing, "the wait is over before a node is quarantined"),
+		[RE_ILL] = NEVER(ROLE_QUARANTINED, h_nothing, "a quarantined node has nothing to hand over"),
+		[RE_GAVE] = NEVER(ROLE_QUARANTINED, h_nothing, "nothing is held that could be released"),
+		[RE_WITHDRAW] = NEVER(ROLE_QUARANTINED, h_nothing, "nothing is held that could be withdrawn"),
+		[RE_REOPEN] = NEVER(ROLE_QUARANTINED, h_nothing, "a quarantined node's databases stay shut"),
 		[RE_STRAY] = { ROLE_QUARANTINED, h_clean, "this node is not primary: what was found open is shut at once" },
 		[RE_PLAN_OK] = { ROLE_QUARANTINED, h_demoted, "what was open is shut; the rows are still to be dealt with" },
 		[RE_PLAN_FAILED] = { ROLE_QUARANTINED, h_undemoted, "it could not be shut: tried again soon" },
-		[RE_DIVERGED] = STAY(ROLE_QUARANTINED, "already quarantined"),
+		[RE_DIVERGED] = NEVER(ROLE_QUARANTINED, h_nothing, "already quarantined"),
 		[RE_REJOIN] = { ROLE_STANDBY, h_rejoin, "the divergent rows are dealt with: it stands by and follows" },
 	},
 };
@@ -270,6 +276,8 @@ static const char *kind_of_change(const struct core *c, enum role_event ev)
 
 static void begin_change(struct core *c, enum role_event ev, enum role next, const char *why)
 {
+	if (ev == RE_WON && c->changing && c->fence_term && c->fence_term == c->disk.term)
+		return; /* it began with the fencing */
 	if (next == ROLE_PROMOTING) {
 		bool first = ev == RE_WON && c->disk.term == 1;
 		bool fresh = ev == RE_WON && c->won_from != NOBODY;
@@ -331,6 +339,11 @@ const char *core_role_sentence(enum role r, size_t event)
 	const char *why = (unsigned)r < ROLE_COUNT && event < ROLE_EVENT_COUNT ? table[r][event].why : NULL;
 
 	return why ? why : "";
+}
+
+bool core_role_possible(enum role r, size_t event)
+{
+	return (unsigned)r < ROLE_COUNT && event < ROLE_EVENT_COUNT && !table[r][event].never;
 }
 
 unsigned core_role_reached(const struct core *c, enum role r, size_t event)

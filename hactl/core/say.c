@@ -58,6 +58,8 @@ static unsigned authority_from(const struct core *c, us_t now)
 		from |= FROM_PEER;
 	if (c->holding && now < c->lease_arb)
 		from |= FROM_ARBITER;
+	if (c->holding && now < c->lease_ref)
+		from |= FROM_REFERENCE;
 	if (c->holding && self_reliant(c) && now < c->lease_self)
 		from |= FROM_SELF;
 	return from;
@@ -69,6 +71,8 @@ static bool record_known_in(const struct core *c)
 
 	if (c->holding)
 		return sync_in(c);
+	if (without_vote(c))
+		return c->conf.lossless && c->disk.owner == other_of(c) && word_holds(c, why);
 	return c->reg_known && c->rev && c->reg.holder == other_of(c) && record_for_me(c, &c->reg, why);
 }
 
@@ -159,6 +163,30 @@ static void block_peer(const struct core *c, us_t now, struct sentences *s)
 				  "caught up");
 }
 
+/* Silence gives no right over a term that was this node's own: released, or held until it restarted. */
+static bool needs_person(const struct core *c)
+{
+	if (c->disk.owner == other_of(c) || !c->disk.term || c->holding)
+		return false;
+	return !own_still(c) && !(c->conf.mode == CORE_FENCE && same_boot(c) && resume_candidate(c));
+}
+
+/* Reference and fence: what the world around, and the fence command, said last. */
+static void block_me_alone(const struct core *c, struct sentences *s)
+{
+	char why[SENTENCE_MAX];
+	int64_t bound;
+
+	if (c->disk.owner == other_of(c) && !data_gate(c, NULL, &bound, why))
+		add(s, "%s", why);
+	if (c->ref_heard && c->ref_down && !peer_alive(c))
+		add(s, "no reference address answers %s: repair its network, or the reference addresses", my_name(c));
+	if (c->veto[0])
+		add(s, "no takeover while something shows %s in service: %.160s", peer_name(c), c->veto);
+	if (c->fence_text[0])
+		add(s, "%s is not confirmed off, the fence command said: %.160s", peer_name(c), c->fence_text);
+}
+
 /* The primary is the other: would this node take over? */
 static void block_me(const struct core *c, us_t now, struct sentences *s)
 {
@@ -176,10 +204,12 @@ static void block_me(const struct core *c, us_t now, struct sentences *s)
 	}
 	if (arbiter_used(c) && c->reg_known && !data_gate(c, &c->reg, &bound, why))
 		add(s, "%s", why);
-	if (!arbiter_used(c) && c->disk.owner == me_of(c) && !peer_alive(c))
+	if (without_vote(c))
+		block_me_alone(c, s);
+	if (!arbiter_used(c) && !peer_alive(c) && needs_person(c))
 		add(s,
-			"%s was primary before it restarted and %s does not answer: make sure that %s is off, then run "
-			"`hactl failover --force` on %s",
+			"%s was primary last and %s, which may have taken over since, does not answer: make sure that "
+			"%s is off, then run `hactl failover --force` on %s",
 			my_name(c), peer_name(c), peer_name(c), my_name(c));
 	if (c->peer_known && now - c->peer_seen >= c->silence)
 		add(s, "%s does not answer", peer_name(c));
@@ -197,7 +227,7 @@ size_t core_blockers(const struct core *c, us_t now, char out[CORE_MAX_BLOCKERS]
 		add(&s, "%s still has a pause stored: `hactl resume` ends it", peer_name(c));
 	if (c->conf.mode == CORE_ARBITER && (!c->arb_heard || c->arb_down))
 		add(&s, "the arbiter does not answer: check that it runs and that %s reaches it", my_name(c));
-	if (c->conf.mode != CORE_ARBITER)
+	if (c->conf.mode == CORE_MANUAL)
 		add(&s, "no arbiter is configured (authority.manual): on silence nothing is taken over; `hactl "
 			"failover --force` does it");
 	if (c->disk_bad)
@@ -206,6 +236,8 @@ size_t core_blockers(const struct core *c, us_t now, char out[CORE_MAX_BLOCKERS]
 		block_peer(c, now, &s);
 	else
 		block_me(c, now, &s);
+	if (c->holding && c->conf.mode == CORE_REFERENCE && c->ref_heard && c->ref_down && !peer_alive(c))
+		add(&s, "no reference address answers %s: it stands down when its lease ends", my_name(c));
 	if (c->holding && c->facts.known && c->facts.ill)
 		add(&s, "%s is ill and stays primary, because nobody can take over: %.150s", my_name(c), c->facts.why);
 	if (flap_held(c, why))

@@ -2,8 +2,9 @@
  *
  * Invariant: the record says true => the semi-sync source side is on here, or the database here takes no writes. So true is
  * written after semi-sync is on, and semi-sync goes off after false is stored: in the register, or, while the arbiter is
- * away, by the standby itself (it is the only one the record could ever promote). In manual mode nobody but this primary
- * reads the record: it is a matter of its own memory.
+ * away, by the standby itself (it is the only one the record could ever promote). With neither a register nor a third vote
+ * the standby keeps the record in its memory, for as long as the primary's word lasts: word.c. In manual mode nobody but this
+ * primary reads the record: it is a matter of its own memory.
  */
 #include "hactl/core/inside.h"
 
@@ -28,7 +29,9 @@ void sync_reset(struct core *c, bool maybe)
 		act(c, ACT_STEP_CANCEL)->serial = c->sync_serial;
 	c->sync_serial = 0;
 	c->sync = SYNC_NONE;
-	c->sync_maybe = maybe && c->conf.lossless && arbiter_used(c);
+	c->sync_maybe = maybe && c->conf.lossless && c->conf.mode != CORE_MANUAL;
+	if (without_vote(c) && c->disk.alone == c->disk.term)
+		c->sync_maybe = false;
 	c->void_seq = 0;
 	c->loss_at = US_NEVER;
 	c->sync_retry = c->now;
@@ -41,7 +44,7 @@ void sync_must_drop(struct core *c)
 	c->sync_serial = 0;
 	if (c->sync != SYNC_NONE || c->sync_maybe)
 		c->sync = SYNC_DROPPING;
-	if (!arbiter_used(c))
+	if (c->conf.mode == CORE_MANUAL)
 		c->sync_maybe = false;
 	c->again = true;
 }
@@ -117,6 +120,8 @@ void sync_peer_voided(struct core *c, const struct msg *m)
 		note(c, 5, "%s has stored that it is not in sync", peer_name(c));
 	c->void_seq = 0;
 	c->sync_maybe = false;
+	if (without_vote(c) && c->holding)
+		word_stored(c, true);
 	c->again = true;
 }
 
@@ -258,8 +263,13 @@ static void run_proving(struct core *c)
 	if (lost(c) || c->now > c->sync_since + 5 * US_PER_SEC) {
 		sync_must_drop(c);
 		c->sync_retry = c->now + back_off(c->sync_tries++);
-	} else if (c->facts_at > c->sync_since && c->facts.semi_on && c->facts.mysql_writable) {
+	} else if (c->facts_at > c->sync_since && c->facts.semi_on && c->facts.mysql_writable &&
+		   !(without_vote(c) && c->disk_bad)) {
 		c->sync = arbiter_used(c) ? SYNC_WRITING : SYNC_IN;
+		if (without_vote(c)) {
+			c->sync_seq = next_seq(c);
+			word_stored(c, false);
+		}
 		c->again = true;
 	} else {
 		alarm_at(c, c->sync_since + 5 * US_PER_SEC + 1);
@@ -283,6 +293,7 @@ static void run_dropping(struct core *c)
 		step(c, STEP_SYNC_OFF, 2 * US_PER_SEC);
 		return;
 	}
+	word_expire(c);
 	if (c->sync_maybe) {
 		if (!c->void_seq)
 			c->void_seq = c->sync_seq = next_seq(c);

@@ -74,6 +74,7 @@ static void on_conflict(void *arg, size_t i, const char *mac)
 	struct sup *s = arg;
 	us_t now = now_us();
 
+	witness_claimed(s, i, mac);
 	if (!serving(s) || (s->conflict_at && now - s->conflict_at < 10 * US_PER_SEC))
 		return;
 	s->conflict_at = now;
@@ -82,10 +83,29 @@ static void on_conflict(void *arg, size_t i, const char *mac)
 	vips_announce(s->vips);
 }
 
+/* When asked, this node's own database ports too; the other node keeps reaching them, by its address and by each of its links. */
+static struct gate *new_gate(struct sup *s, us_t until, struct err *e)
+{
+	const struct conf *c = s->conf;
+	const struct conf_node *me = &c->node[s->me];
+	char peer[1 + CONF_MAX_LINKS][64];
+	uint16_t port[DB_KIND_COUNT];
+	struct gate_spec spec = { .vip = s->vip, .n_vips = s->n_vips, .port = port, .peer = peer };
+
+	if (c->gate_databases && me->mysql.present)
+		port[spec.n_ports++] = (uint16_t)me->mysql.port;
+	if (c->gate_databases && me->redis.present)
+		port[spec.n_ports++] = (uint16_t)me->redis.port;
+	STR_COPY(peer[spec.n_peers++], c->node[s->peer].address);
+	for (int i = 0; i < c->n_links; i++)
+		STR_COPY(peer[spec.n_peers++], c->link[i][s->peer]);
+	return gate_new(s->loop, s->gate_name, &spec, until, on_gate_broken, s, e);
+}
+
 static int make_gate(struct sup *s, us_t until, struct err *e)
 {
 	if (!s->gate)
-		s->gate = gate_new(s->loop, s->gate_name, s->vip, s->n_vips, until, on_gate_broken, s, e);
+		s->gate = new_gate(s, until, e);
 	if (s->gate)
 		vips_announce_through(s->vips, s->gate);
 	return s->gate ? 0 : -1;

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { STATE_VERSION = 1 }; /* of the file: rises when a member is added that an older file lacks */
+enum { STATE_VERSION = 2 }; /* of the file: rises when a member is added that an older file lacks */
 
 static int lock_state(struct sup *s, const char *dir, struct err *e)
 {
@@ -75,24 +75,27 @@ static int get_bool(const json_t *o, const char *key, bool *out)
 }
 
 /* Every number that must survive; one table both ways. bound_db is signed and kept by its bits. */
-#define NUMBER(member)                                                                                                 \
+#define NUMBER(member, version)                                                                                        \
 	{                                                                                                              \
-#member, offsetof(struct core_disk, member)                                                            \
+#member, offsetof(struct core_disk, member), version                                                   \
 	}
 static const struct {
 	const char *key;
 	size_t offset;
+	int since; /* version of the file; an older one lacks it, which is 0 */
 } numbers[] = {
-	NUMBER(term),
-	NUMBER(other_term),
-	NUMBER(released),
-	NUMBER(void_term),
-	NUMBER(void_seq),
-	NUMBER(held),
-	NUMBER(served),
-	NUMBER(bound_db),
-	NUMBER(bound_prev),
-	NUMBER(sync_floor),
+	NUMBER(term, 1),
+	NUMBER(other_term, 1),
+	NUMBER(released, 1),
+	NUMBER(void_term, 1),
+	NUMBER(void_seq, 1),
+	NUMBER(held, 1),
+	NUMBER(served, 1),
+	NUMBER(bound_db, 1),
+	NUMBER(bound_prev, 1),
+	NUMBER(sync_floor, 1),
+	NUMBER(alone, 2),
+	NUMBER(held_boot, 2),
 };
 
 static int parse(const char *path, const char *text, size_t len, struct core_disk *d, struct err *e)
@@ -105,7 +108,8 @@ static int parse(const char *path, const char *text, size_t len, struct core_dis
 		  get_bool(o, "flap", &d->flap) || !reason;
 
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
-		bad |= get_u64(o, numbers[i].key, (uint64_t *)((char *)d + numbers[i].offset));
+		bad |= version >= numbers[i].since &&
+		       get_u64(o, numbers[i].key, (uint64_t *)((char *)d + numbers[i].offset));
 	STR_COPY(d->pause_reason, reason ? reason : "");
 	json_decref(o);
 	if (version > STATE_VERSION)
@@ -161,4 +165,26 @@ int disk_store(struct sup *s, const struct core_disk *d, struct err *e)
 		return err_set(e, "state could not be written as JSON");
 	snprintf(text, sizeof(text), "%s\n", dump);
 	return file_replace(s->state_file, text, strlen(text), 0600, e);
+}
+
+/* --- which etcd it was ------------------------------------------------------------------------------------------------------------- */
+
+/* In a file of its own, so that an operator who has exchanged the etcd on purpose says so by removing it. */
+uint64_t disk_cluster(const struct sup *s)
+{
+	auto_free char *path = str_printf("%s/arbiter-cluster", s->cli->state_dir);
+	auto_free char *text = NULL;
+	unsigned long long id = 0;
+
+	if (file_read(path, 64, &text, NULL, NULL) || sscanf(text, "%llx", &id) != 1)
+		return 0;
+	return id;
+}
+
+int disk_cluster_store(const struct sup *s, uint64_t id, struct err *e)
+{
+	auto_free char *path = str_printf("%s/arbiter-cluster", s->cli->state_dir);
+	auto_free char *text = str_printf("%llx\n", (unsigned long long)id);
+
+	return file_replace(path, text, strlen(text), 0600, e);
 }

@@ -18,12 +18,15 @@ static bool streams(const struct db_facts *f, enum db_kind kind)
 				: f->link_up && !f->sync_in_progress;
 }
 
+static us_t at_least_a_second(us_t t)
+{
+	return t > US_PER_SEC ? t : US_PER_SEC;
+}
+
 /* A server that accepts connections and stays silent is ill only after a while: a stall of a second is not worth a failover. */
 static bool hung_for_long(const struct sup *s, const struct server *v)
 {
-	us_t patience = 2 * s->conf->lease > US_PER_SEC ? 2 * s->conf->lease : US_PER_SEC;
-
-	return v->hung_since && now_us() - v->hung_since > patience;
+	return v->hung_since && now_us() - v->hung_since > at_least_a_second(2 * s->conf->lease);
 }
 
 static bool server_ill(const struct sup *s, enum db_kind kind, char *why)
@@ -68,6 +71,26 @@ static us_t staleness(const struct sup *s, const struct server *v)
 	if (!v->stream_ok_at) /* not since this start; the server itself may know */
 		return v->facts.silence;
 	return v->stream_lag + (apart > 0 ? apart : 0);
+}
+
+/* Did this node hold the newest term that anybody can have held? Then nobody has newer data. By the register, or by the other's word. */
+static bool last_holder(const struct sup *s)
+{
+	const struct core_disk *d = &s->disk;
+	bool by_register = s->reg.term && s->reg.holder == s->me && s->reg.term >= d->other_term;
+	bool by_peer = s->heard_at && s->heard.term <= d->held && d->held > d->other_term && d->held > d->released;
+
+	return by_register || (by_peer && !(s->reg.term > d->held));
+}
+
+/* A Redis that has followed nobody since it started: may its data be taken for the pair's? Only when the other's are known to be no more
+ * (the offset goes on through promotions and resyncs, and is lost only with the data), or nobody can have newer ones. */
+static bool nothing_newer(const struct sup *s, enum db_kind kind)
+{
+	const struct db_facts *mine = &s->server[s->me][kind].facts, *theirs = &s->server[s->peer][kind].facts;
+	bool seen = kind == DB_REDIS && theirs->life == DB_UP && !theirs->loading && !theirs->writable;
+
+	return last_holder(s) || (seen && theirs->offset <= mine->offset);
 }
 
 static bool mysql_unready(const struct db_facts *f, const char *node, char *why)
@@ -121,7 +144,7 @@ static bool server_unready(const struct sup *s, enum db_kind kind, char *why)
 	if (!f->replica || (kind == DB_MYSQL && s->core_conf.lossless))
 		return false;
 	stale = staleness(s, v);
-	if (stale != US_UNKNOWN && stale <= max_lag(s, kind))
+	if (stale == US_UNKNOWN ? nothing_newer(s, kind) : stale <= max_lag(s, kind))
 		return false;
 	duration_text(stale / US_PER_MS * US_PER_MS, text);
 	duration_text(max_lag(s, kind), most);
@@ -174,6 +197,7 @@ static void source_side(struct sup *s, struct core_facts *n)
 	n->standby_streams = streams(&theirs->facts, DB_MYSQL) && theirs->facts.lag != US_UNKNOWN &&
 			     theirs->facts.lag <= 2 * US_PER_SEC;
 	n->standby_lost = (n->semi_on && mine->facts.semi_clients == 0) || theirs->facts.life == DB_DEAD ||
+			  (n->semi_on && mine->facts.semi_stalled >= at_least_a_second(s->conf->lease)) ||
 			  (theirs->facts.life == DB_UP && !streams(&theirs->facts, DB_MYSQL));
 }
 
@@ -207,10 +231,39 @@ void facts_update(struct sup *s)
 		pump_facts(s);
 }
 
+bool facts_forget(struct sup *s)
+{
+	bool any = false;
+
+	for (size_t k = 0; k < DB_KIND_COUNT; k++) {
+		struct server *v = &s->server[s->me][k];
+
+		if (!v->db)
+			continue;
+		any = v->stale = true;
+		db_hurry(v->db);
+	}
+	if (any)
+		s->facts.known = false;
+	return any;
+}
+
 /* Our own server is never out of reach: when it does not even take the connection, its queue is full because it is stopped. */
 static bool silent_life(const struct sup *s, const struct server *v, const struct db_facts *f)
 {
 	return f->life == DB_HUNG || (f->life == DB_UNREACHABLE && v->node == s->me);
+}
+
+/* Between two looks at a replica something came from its source: data, or a heartbeat of the stream. Redis tells silence in whole seconds
+ * only, but its offset moves with every ping of its master. */
+static bool stream_moved(enum db_kind kind, const struct db_facts *before, const struct db_facts *f)
+{
+	if (before->life != DB_UP || f->life != DB_UP || !before->replica || !f->replica)
+		return false;
+	if (kind == DB_REDIS)
+		return f->offset > before->offset;
+	return !str_eq(f->received, before->received) ||
+	       (f->silence != US_UNKNOWN && f->seen_at - f->silence > before->seen_at);
 }
 
 void facts_observed(void *arg, const struct db_facts *f)
@@ -220,6 +273,9 @@ void facts_observed(void *arg, const struct db_facts *f)
 	enum db_kind kind = v == &s->server[v->node][DB_MYSQL] ? DB_MYSQL : DB_REDIS;
 	bool news;
 
+	if (stream_moved(kind, &v->looked, f))
+		v->moved_after = v->looked.seen_at;
+	v->looked = *f;
 	/* while an operation of ours runs, and for what was asked before it ended, only death is news */
 	if (f->life == DB_UP && v->ops > 0)
 		return;

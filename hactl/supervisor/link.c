@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { GOOD_LOOKS = 3 };	     /* in a row, until a path that was called silent is called back */
 #define HELLO_EVERY (20 * US_PER_MS) /* two strangers must not answer each other's answers for ever */
 
 static int make_address(const char *text, int port, struct sockaddr_storage *out, unsigned *len)
@@ -42,13 +43,19 @@ static void send_on(struct path *p, const uint8_t *bytes, size_t len)
 void link_send(struct sup *s, const struct msg *m)
 {
 	uint8_t bytes[WIRE_MAX];
-	int len;
+	us_t now = now_us();
 
 	s->last_sent = *m;
-	wire_stamp(&s->wire, &s->last_sent, now_us());
-	len = wire_encode(&s->key, &s->last_sent, bytes);
-	for (int i = 0; len > 0 && i < s->n_paths; i++)
-		send_on(&s->path[i], bytes, (size_t)len);
+	wire_stamp(&s->wire, &s->last_sent, now);
+	for (int i = 0; i < s->n_paths; i++) {
+		struct msg copy = s->last_sent;
+		int len;
+
+		wire_path_stamp(&s->path[i].wire, &s->wire, &copy, now);
+		len = wire_encode(&s->key, &copy, bytes);
+		if (len > 0)
+			send_on(&s->path[i], bytes, (size_t)len);
+	}
 }
 
 /* A stranger's first packet is answered by a plain beat that echoes it, so that its next one proves itself fresh. */
@@ -66,9 +73,11 @@ static void answer_hello(struct sup *s)
 	link_send(s, &m);
 }
 
-static void take(struct sup *s, const struct msg *m)
+static void take(struct path *p, const struct msg *m)
 {
-	switch (wire_accept(&s->wire, m, now_us())) {
+	struct sup *s = p->s;
+
+	switch (wire_accept(&s->wire, &p->wire, m, now_us())) {
 	case WIRE_OK:
 		s->heard = *m;
 		s->heard_at = now_us();
@@ -99,7 +108,7 @@ static void on_packet(void *arg, uint32_t events)
 			return; /* EAGAIN, or an ICMP error of a packet we sent: the peer's silence says it all */
 		v = wire_decode(&p->s->key, bytes, (size_t)n, &m);
 		if (v == WIRE_OK)
-			take(p->s, &m);
+			take(p, &m);
 		else
 			wire_count(&p->s->wire, v);
 	}
@@ -115,6 +124,9 @@ static int open_path(struct sup *s, const char *mine, const char *theirs, struct
 	s->n_paths++;
 	p->s = s;
 	p->fd = -1;
+	p->local = mine;
+	p->remote = theirs;
+	wire_path_init(&p->wire);
 	p->to = xcalloc(1, sizeof(*p->to));
 	if (make_address(mine, s->conf->heartbeat_port, &from, &len) ||
 		make_address(theirs, s->conf->heartbeat_port, p->to, &p->to_len))
@@ -139,6 +151,45 @@ int link_open(struct sup *s, struct err *e)
 		if (open_path(s, s->conf->link[i][s->me], s->conf->link[i][s->peer], e))
 			return -1;
 	return 0;
+}
+
+/* Silence shorter than this on one path is the network's weather. */
+static us_t patience(const struct sup *s)
+{
+	us_t ten = 10 * s->conf->heartbeat_interval;
+
+	return ten > US_PER_SEC ? ten : US_PER_SEC;
+}
+
+/* One dead path is an alert and no failover: the others carry the heartbeats. When all are dead the core says so. */
+static void watch_path(struct path *p, bool peer_heard, us_t now)
+{
+	struct sup *s = p->s;
+	us_t since = p->wire.heard_at > s->wire.peer_since ? p->wire.heard_at : s->wire.peer_since;
+	bool silent = now - since > patience(s);
+
+	p->good = silent ? 0 : p->good + 1;
+	if (p->told && !silent && p->good < GOOD_LOOKS) /* a packet now and then is not yet a path */
+		return;
+	p->silent = silent;
+	if (silent && peer_heard && !p->told) {
+		p->told = true;
+		hooks_alert(s, LOG_LVL_WARN,
+			"heartbeat path %s - %s is silent; the pair hangs on what is left: check that network",
+			p->local, p->remote);
+	} else if (!silent && p->told) {
+		p->told = false;
+		hooks_alert(s, LOG_LVL_NOTICE, "heartbeat path %s - %s is back", p->local, p->remote);
+	}
+}
+
+void link_watch(struct sup *s)
+{
+	us_t now = now_us();
+	bool heard = s->wire.peer_incarnation && now - s->wire.heard_at < patience(s) / 2;
+
+	for (int i = 0; s->wire.peer_incarnation && i < s->n_paths; i++)
+		watch_path(&s->path[i], heard, now);
 }
 
 void link_close(struct sup *s)

@@ -25,8 +25,24 @@ static void look_guard(struct sup *s, struct status_view *v)
 			"address go on; start hactl-guard";
 }
 
+static size_t look_paths(const struct sup *s, struct path_view *out, us_t now)
+{
+	for (int i = 0; i < s->n_paths; i++) {
+		const struct path *p = &s->path[i];
+
+		out[i] = (struct path_view){ .local = p->local,
+			.remote = p->remote,
+			.silent = p->silent,
+			.loss = wire_path_loss(&p->wire, &s->wire, s->conf->heartbeat_interval, now),
+			.rtt_us = p->wire.rtt_us,
+			.silent_us = p->wire.heard_at ? now - p->wire.heard_at : US_UNKNOWN };
+	}
+	return (size_t)s->n_paths;
+}
+
 json_t *look_status(void *arg)
 {
+	struct path_view paths[1 + CONF_MAX_LINKS];
 	const struct probe_state *probes[CONF_MAX_PROBES * NODES];
 	const struct upstream_state *upstreams[CONF_MAX_UPSTREAMS];
 	char blockers[CORE_MAX_BLOCKERS][SENTENCE_MAX];
@@ -42,6 +58,8 @@ json_t *look_status(void *arg)
 		v.n_blockers++;
 	v.would_lose = s->would_lose;
 	v.wire = &s->wire;
+	v.paths = paths;
+	v.n_paths = look_paths(s, paths, now);
 	for (int n = 0; n < NODES; n++) {
 		v.mysql[n] = s->server[n][DB_MYSQL].db ? &s->server[n][DB_MYSQL].facts : NULL;
 		v.redis[n] = s->server[n][DB_REDIS].db ? &s->server[n][DB_REDIS].facts : NULL;

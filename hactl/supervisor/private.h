@@ -27,9 +27,11 @@ struct server {
 	struct db_facts facts; /* newest one that no operation of ours has made stale */
 	bool stale; /* an operation ended: the observation that may have been under way then tells of before it */
 	int ops;    /* operations under way */
-	us_t stream_ok_at; /* when replication was last seen running with a known lag */
-	us_t stream_lag;   /* the lag it had then */
-	us_t hung_since;   /* 0: not hung */
+	us_t stream_ok_at;	/* when replication was last seen running with a known lag */
+	us_t stream_lag;	/* the lag it had then */
+	us_t hung_since;	/* 0: not hung */
+	struct db_facts looked; /* the newest look of all */
+	us_t moved_after;	/* the replication stream brought something later than this; 0 not seen */
 };
 
 /* A step of the core's under way. */
@@ -41,7 +43,9 @@ struct running {
 	us_t started, until, deadline;
 	struct server *server; /* for database steps */
 	struct db_call *call;
-	struct proc *proc;
+	struct proc *proc;    /* fence: the command under way */
+	struct timer *again;  /* fence: asks once more */
+	bool off_done;	      /* fence: the command says it has switched the other off; not yet confirmed */
 	int stage;	      /* steps of several operations: which one runs */
 	char reach[GTID_MAX]; /* the position this step's OP_REACH waits for */
 };
@@ -80,7 +84,12 @@ struct path { /* a heartbeat path; 0 is the nodes' own addresses */
 	struct watch *watch;
 	struct sockaddr_storage *to;
 	unsigned to_len;
-	bool failing; /* said once */
+	bool failing;		    /* said once */
+	const char *local, *remote; /* the configuration's texts */
+	struct wire_path wire;
+	bool silent; /* as status shows it; settled, not of the last packet */
+	bool told;   /* that it is silent */
+	int good;    /* looks in a row at which it was not */
 };
 
 struct sup {
@@ -100,9 +109,12 @@ struct sup {
 	struct queued queue[MAX_QUEUE];
 	size_t q_head, q_len;
 	bool pumping;
+	us_t wake_at; /* when the tick was due; 0 not yet */
 	us_t change_told; /* started_at of the last change that went to the journal */
 
 	int state_lock;
+	struct core_disk disk; /* as last stored */
+	struct reg_value reg;  /* as last read from the register; term 0: not yet */
 	bool disk_trouble; /* said once */
 	char state_file[512];
 
@@ -122,6 +134,8 @@ struct sup {
 	us_t exposed_since; /* wall clock: since when nobody knows what a failover would lose; 0 known */
 
 	struct arbiter *arbiter;
+	uint64_t arbiter_cluster; /* as stored; 0 not yet */
+	struct witness *witness; /* NULL until the core has asked */
 	struct vips *vips;
 	struct gate *gate;
 	char gate_name[NAME_MAX_LEN + 8];
@@ -174,22 +188,33 @@ void steps_cancel(struct sup *s, uint32_t serial);
 /* witness.c - what the world around says, without an arbiter: reference addresses, signs of life of the other node. Answers by
  * pump_witness, never from within witness_ask. */
 void witness_ask(struct sup *s, const struct core_action *a);
+void witness_claimed(struct sup *s, size_t vip, const char *mac); /* somebody else answers for a virtual address */
+void witness_close(struct sup *s);
+
+/* fence.c - STEP_FENCE: the other node switched off by the operator's command, and confirmed */
+int fence_start(struct running *r, struct err *e);
+void fence_cancel(struct running *r);
+void steps_end(struct running *r, enum step_outcome outcome, const char *text); /* the step is answered */
 
 /* disk.c - what survives */
 json_t *text_json(
 	const char *text); /* a string for JSON whatever its bytes: a sentence may have been cut inside a character */
 int disk_open(struct sup *s, const char *dir, struct core_disk *out, struct err *e); /* takes the lock */
 int disk_store(struct sup *s, const struct core_disk *d, struct err *e);
+uint64_t disk_cluster(const struct sup *s); /* the etcd that this node has known; 0 none yet */
+int disk_cluster_store(const struct sup *s, uint64_t id, struct err *e);
 
 /* link.c - heartbeats */
 int link_open(struct sup *s, struct err *e);
 void link_close(struct sup *s);
 void link_send(struct sup *s, const struct msg *m);
+void link_watch(struct sup *s); /* once a second: a path that has fallen silent, or is back */
 
 /* facts.c - what the servers' observations mean for the core */
 void facts_observed(void *server, const struct db_facts *f); /* db_observed_fn */
 void facts_update(struct sup *s);
 void facts_would_lose(struct sup *s);
+bool facts_forget(struct sup *s); /* what is known of this node's servers is old; asks again. False: there are none */
 
 /* address.c - virtual addresses and the gate */
 int address_open(struct sup *s, bool first_start, struct err *e);

@@ -25,17 +25,39 @@ static struct queued *push(struct sup *s, enum core_event_kind kind)
 	return q;
 }
 
-/* The core believes its state is stored until it hears otherwise, so this goes before everything that waits. */
-static void push_disk_failed(struct sup *s)
+/* Before everything that waits. */
+static struct queued *push_first(struct sup *s, enum core_event_kind kind)
 {
 	size_t front = (s->q_head + MAX_QUEUE - 1) % MAX_QUEUE;
 
 	if (s->q_len == MAX_QUEUE)
 		s->q_len--; /* the newest of the others gives way */
 	memset(&s->queue[front].ev, 0, sizeof(s->queue[front].ev));
-	s->queue[front].ev.kind = EV_DISK_FAILED;
+	s->queue[front].ev.kind = kind;
 	s->q_head = front;
 	s->q_len++;
+	return &s->queue[front];
+}
+
+/* This process stood still: stopped, starved, its machine suspended. What it knows of the servers here is from before, and what the other
+ * node did since waits unread. The core is told that it knows nothing before it hears anything else; every server is asked again, and
+ * what they are known for comes with the first answers. Authority needs no such care: the core reads the clock at each event. */
+static void notice_stall(struct sup *s)
+{
+	us_t now = now_us(), late = s->wake_at ? now - s->wake_at : 0;
+	struct queued *q;
+
+	if (late < s->conf->lease * 3 / 10)
+		return;
+	s->wake_at = now;
+	journal_add(s->journal, LOG_LVL_WARN, "alert", NULL,
+		"this supervisor stood still for %.0f ms: it looks at everything again before it acts",
+		(double)late / 1000);
+	if (!facts_forget(s))
+		return;
+	q = push_first(s, EV_FACTS);
+	q->data.facts = s->facts;
+	q->ev.facts = &q->data.facts;
 }
 
 static void run_actions(struct sup *s)
@@ -51,6 +73,7 @@ static void pump(struct sup *s)
 	if (s->pumping)
 		return;
 	s->pumping = true;
+	notice_stall(s);
 	while (s->q_len) {
 		struct queued *q = &s->queue[s->q_head];
 
@@ -61,7 +84,8 @@ static void pump(struct sup *s)
 		run_actions(s);
 	}
 	s->pumping = false;
-	timer_at(s->tick, core_wake(s->core));
+	s->wake_at = core_wake(s->core);
+	timer_at(s->tick, s->wake_at);
 	look_changed(s);
 }
 
@@ -121,8 +145,13 @@ void pump_step(struct sup *s, uint32_t serial, enum step_outcome outcome, us_t t
 
 void pump_register(struct sup *s, uint32_t id, enum reg_outcome outcome, int64_t rev, const struct reg_value *value)
 {
-	struct queued *q = push(s, EV_REGISTER);
+	struct queued *q;
 
+	if (outcome != REG_UNKNOWN && value && (value->term != s->reg.term || value->holder != s->reg.holder)) {
+		s->reg = *value;
+		facts_update(s); /* what it says about the data here the core has to know before it acts on it */
+	}
+	q = push(s, EV_REGISTER);
 	if (!q)
 		return;
 	q->ev.reg.id = id;
@@ -167,6 +196,7 @@ static void act_persist(struct sup *s, const struct core_action *a, bool *drop)
 	struct err e;
 
 	if (!disk_store(s, &a->disk, &e)) {
+		s->disk = a->disk;
 		s->disk_trouble = false;
 		return;
 	}
@@ -175,7 +205,7 @@ static void act_persist(struct sup *s, const struct core_action *a, bool *drop)
 			"state cannot be stored, so nothing is decided that needs it: %s", e.text);
 	s->disk_trouble = true;
 	*drop = true;
-	push_disk_failed(s);
+	push_first(s, EV_DISK_FAILED); /* the core believes its state is stored until it hears otherwise */
 }
 
 static void act_send(struct sup *s, const struct core_action *a, bool *drop)

@@ -120,7 +120,7 @@ static struct running *slot(struct sup *s)
 	return NULL;
 }
 
-static void end(struct running *r, enum step_outcome outcome, const char *text)
+void steps_end(struct running *r, enum step_outcome outcome, const char *text)
 {
 	static const enum log_level level[] = {
 		[STEP_OK] = LOG_LVL_INFO, [STEP_FAILED] = LOG_LVL_WARN, [STEP_UNKNOWN] = LOG_LVL_WARN
@@ -171,13 +171,13 @@ static void on_operation(void *arg, enum db_outcome outcome, us_t took, const ch
 	v->ops--;
 	v->stale = true; /* before the core hears of the end: what is known of the server is from before */
 	if (outcome != DB_OK)
-		end(r, outcome == DB_FAILED ? STEP_FAILED : STEP_UNKNOWN, text);
+		steps_end(r, outcome == DB_FAILED ? STEP_FAILED : STEP_UNKNOWN, text);
 	else if (!keep_position(r, text, &e))
-		end(r, STEP_FAILED, e.text);
+		steps_end(r, STEP_FAILED, e.text);
 	else if (++r->stage == row->n_stages)
-		end(r, STEP_OK, text);
+		steps_end(r, STEP_OK, text);
 	else if (!next_stage(r, &e))
-		end(r, STEP_FAILED, e.text);
+		steps_end(r, STEP_FAILED, e.text);
 	look_again(v);
 }
 
@@ -193,6 +193,10 @@ static bool next_stage(struct running *r, struct err *e)
 		err_set(e, "no time was left for %s", db_op_names[g->op]);
 		return false;
 	}
+	if (now_us() >= r->until) { /* the stages before took long, or this process stood still */
+		err_set(e, "authority ended before %s", db_op_names[g->op]);
+		return false;
+	}
 	r->server = &s->server[g->whose == LOCAL ? s->me : s->peer][row->kind];
 	if (!r->server->db) {
 		err_set(e, "no such server is configured");
@@ -203,26 +207,6 @@ static bool next_stage(struct running *r, struct err *e)
 		return false;
 	r->server->ops++;
 	return true;
-}
-
-static void on_fence(void *arg, const struct proc_result *p)
-{
-	struct running *r = arg;
-
-	r->proc = NULL;
-	if (p->timed_out)
-		end(r, STEP_UNKNOWN, "the fence command did not end in time");
-	else
-		end(r, p->status ? STEP_FAILED : STEP_OK, p->output);
-}
-
-static bool start_fence(struct running *r, struct err *e)
-{
-	const struct conf *c = r->s->conf;
-	auto_free char *input = str_printf("action=off\nplug=%s\n", c->node[r->s->peer].name);
-
-	r->proc = proc_start(r->s->loop, c->fence.command, NULL, input, c->fence.timeout, on_fence, r, e);
-	return r->proc != NULL;
 }
 
 void steps_start(struct sup *s, const struct core_action *a)
@@ -242,29 +226,29 @@ void steps_start(struct sup *s, const struct core_action *a)
 	r->deadline = now + a->timeout_us;
 	/* the core was right when it asked; a stall since then may have ended the authority */
 	if (now >= a->until) {
-		end(r, STEP_FAILED, "authority ended before the step could start");
+		steps_end(r, STEP_FAILED, "authority ended before the step could start");
 		return;
 	}
 	if (row->kind == DB_MYSQL && a->db_start && a->db_start != s->server[s->me][DB_MYSQL].facts.db_start) {
-		end(r, STEP_FAILED, "the database server was restarted since it was known to be in sync");
+		steps_end(r, STEP_FAILED, "the database server was restarted since it was known to be in sync");
 		return;
 	}
 	switch (row->by) {
 	case BY_CALL:
 		if (row->call(s, a->until, &e))
-			end(r, STEP_FAILED, e.text);
+			steps_end(r, STEP_FAILED, e.text);
 		else
-			end(r, STEP_OK, "");
+			steps_end(r, STEP_OK, "");
 		return;
 	case BY_DATABASE:
 		if (nothing_to_ask(s, a->step))
-			end(r, STEP_OK, "");
+			steps_end(r, STEP_OK, "");
 		else if (!next_stage(r, &e))
-			end(r, STEP_FAILED, e.text);
+			steps_end(r, STEP_FAILED, e.text);
 		return;
 	case BY_FENCE:
-		if (!start_fence(r, &e))
-			end(r, STEP_FAILED, e.text);
+		if (fence_start(r, &e))
+			steps_end(r, STEP_FAILED, e.text);
 		return;
 	}
 }
@@ -277,7 +261,7 @@ void steps_cancel(struct sup *s, uint32_t serial)
 		if (!r->used || r->serial != serial)
 			continue;
 		r->used = false;
-		proc_cancel(r->proc);
+		fence_cancel(r);
 		if (!r->call)
 			return;
 		db_cancel(r->call);

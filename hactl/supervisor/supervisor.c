@@ -51,6 +51,7 @@ static void on_observe(void *arg, us_t now)
 	}
 	timer_at(s->observe, now + OBSERVE_EVERY);
 	deadline_check(s);
+	link_watch(s);
 	facts_update(s);
 }
 
@@ -101,9 +102,38 @@ static int open_signals(struct sup *s, struct err *e)
 	return 0;
 }
 
+/* Kept over a restart: an etcd that was exchanged meanwhile knows nothing of who holds the term. */
+static void remember_arbiter(struct sup *s)
+{
+	uint64_t id = arbiter_cluster(s->arbiter);
+	struct err e;
+
+	if (!id || id == s->arbiter_cluster)
+		return;
+	s->arbiter_cluster = id;
+	if (disk_cluster_store(s, id, &e))
+		hooks_alert(s, LOG_LVL_WARN, "which etcd this is cannot be stored: %s", e.text);
+}
+
 static void on_register(void *arg, uint32_t id, enum reg_outcome outcome, int64_t rev, const struct reg_value *value)
 {
-	pump_register(arg, id, outcome, rev, value);
+	struct sup *s = arg;
+
+	remember_arbiter(s);
+	pump_register(s, id, outcome, rev, value);
+}
+
+static int open_arbiter(struct sup *s, struct err *e)
+{
+	if (s->conf->authority != AUTHORITY_ARBITER)
+		return 0;
+	s->arbiter = arbiter_new(s->loop, s->conf, on_register, s, e);
+	if (!s->arbiter)
+		return -1;
+	s->arbiter_cluster = disk_cluster(s);
+	if (s->arbiter_cluster)
+		arbiter_expect(s->arbiter, s->arbiter_cluster);
+	return 0;
 }
 
 static int open_servers(struct sup *s, struct err *e)
@@ -128,34 +158,6 @@ static int open_servers(struct sup *s, struct err *e)
 	return 0;
 }
 
-static void fill_core_conf(struct sup *s)
-{
-	static const enum core_mode mode[] = { [AUTHORITY_ARBITER] = CORE_ARBITER,
-		[AUTHORITY_REFERENCE] = CORE_REFERENCE,
-		[AUTHORITY_FENCE] = CORE_FENCE,
-		[AUTHORITY_MANUAL] = CORE_MANUAL };
-	const struct conf *c = s->conf;
-	const struct conf_node *me = &c->node[s->me];
-
-	_Static_assert(ARRAY_LEN(mode) == AUTHORITY_COUNT, "every authority is a mode of the core");
-	s->core_conf = (struct core_conf){ .me = s->me,
-		.prefer = conf_preferred(c),
-		.mode = mode[c->authority],
-		.lease = c->lease,
-		.interval = c->heartbeat_interval,
-		.arbiter_timeout = c->arbiter.timeout,
-		.has_mysql = me->mysql.present,
-		.has_redis = me->redis.present,
-		.has_vip = c->n_vips > 0,
-		.has_upstreams = c->n_upstreams > 0,
-		.has_hooks = c->hooks.on_primary[0] || c->hooks.on_standby[0],
-		.lossless = me->mysql.present && me->mysql.semi_sync != SEMI_SYNC_OFF,
-		.max_freeze = me->mysql.present ? me->mysql.max_freeze : US_PER_SEC,
-		.flap_window = c->flap_window };
-	for (int n = 0; n < NODES; n++)
-		STR_COPY(s->core_conf.name[n], c->node[n].name);
-}
-
 static int open_core(struct sup *s, const struct core_disk *disk, struct err *e)
 {
 	uint64_t incarnation = 0;
@@ -163,7 +165,7 @@ static int open_core(struct sup *s, const struct core_disk *disk, struct err *e)
 	while (!incarnation)
 		if (getrandom(&incarnation, sizeof(incarnation), 0) != sizeof(incarnation))
 			return err_set(e, "no random numbers: %s", strerror(errno));
-	fill_core_conf(s);
+	specs_core(s->conf, s->me, &s->core_conf);
 	wire_key_make(&s->key, s->conf->key, s->conf->cluster);
 	wire_session_init(&s->wire, s->me, incarnation);
 	s->core = xcalloc(1, core_size());
@@ -177,13 +179,14 @@ static int open_all(struct sup *s, struct err *e)
 
 	if (disk_open(s, s->cli->state_dir, &disk, e))
 		return -1;
+	s->disk = disk;
 	s->journal = journal_open(s->cli->state_dir, s->conf->node[s->me].name, e);
 	if (!s->journal || open_signals(s, e) || open_core(s, &disk, e))
 		return -1;
 	deadline_start(s);
 	s->tick = timer_new(s->loop, on_tick, s);
 	s->observe = timer_new(s->loop, on_observe, s);
-	if (s->conf->authority == AUTHORITY_ARBITER && !(s->arbiter = arbiter_new(s->loop, s->conf, on_register, s, e)))
+	if (open_arbiter(s, e))
 		return -1;
 	if (address_open(s, disk.term == 0, e) || link_open(s, e) || health_open(s, e) || open_servers(s, e) ||
 		ask_open(s, e))
@@ -208,6 +211,7 @@ static void close_all(struct sup *s)
 	health_close(s);
 	link_close(s);
 	address_close(s);
+	witness_close(s);
 	arbiter_free(s->arbiter);
 	timer_free(s->tick);
 	timer_free(s->observe);
@@ -222,14 +226,12 @@ static void close_all(struct sup *s)
 /* What this version reads but does not do yet must not be believed to work. */
 static void warn_unfinished(struct sup *s)
 {
-	if (s->conf->authority == AUTHORITY_REFERENCE || s->conf->authority == AUTHORITY_FENCE)
-		warn(s, "authority: this version treats reference and fence as manual: it takes over only on the other "
-			"node's word or the "
-			"operator's");
 	if (s->conf->n_rules)
 		warn(s, "rules: this version reads them and does not evaluate them");
-	if (s->conf->gate_databases)
-		warn(s, "authority.gate_databases: this version reads it and does not gate the databases' ports");
+	if (s->conf->gate_databases && (s->conf->enforce != ENFORCE_NFT || !s->conf->n_vips))
+		warn(s, "authority.gate_databases does nothing without enforce = \"nft\" and a virtual IP: the "
+			"databases' "
+			"own ports are not gated");
 	if (s->conf->enforce != ENFORCE_NFT && s->conf->n_vips)
 		warn(s, "authority.enforce is not \"nft\": a stopped supervisor keeps answering for the virtual IP "
 			"beyond its lease");

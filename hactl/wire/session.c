@@ -25,7 +25,6 @@ void wire_session_init(struct wire_session *s, int me, uint64_t incarnation)
 	memset(s, 0, sizeof(*s));
 	s->me = me;
 	s->incarnation = incarnation;
-	s->rtt_us = US_UNKNOWN;
 }
 
 void wire_count(struct wire_session *s, enum wire_verdict v)
@@ -68,31 +67,38 @@ static enum wire_verdict judge(const struct wire_session *s, const struct msg *m
 	return age != US_UNKNOWN && age <= WIRE_FRESH ? WIRE_OK : WIRE_HELLO;
 }
 
-/* An answer leaves at once; the echo in any other packet has waited for the sender's next beat, up to an interval, and
- * says nothing of the path. */
-static bool answers_at_once(const struct msg *m)
+/* Only of the living incarnation is anything measured: a recording of another one must not look like a path. */
+static bool new_on_its_path(
+	struct wire_session *s, struct wire_path *path, const struct msg *m, enum wire_verdict v, us_t now)
 {
-	return m->kind == MSG_PROMISE || m->kind == MSG_VOTE || m->kind == MSG_HIGHER;
+	return path && (v == WIRE_OK || v == WIRE_REPLAYED) && m->incarnation == s->peer_incarnation &&
+	       wire_path_take(path, s, m, now);
 }
 
-enum wire_verdict wire_accept(struct wire_session *s, const struct msg *m, us_t now)
+static void take(struct wire_session *s, const struct msg *m, us_t now)
 {
-	us_t age = echo_age(s, m, now);
-	enum wire_verdict v = judge(s, m, age);
+	if (m->incarnation != s->peer_incarnation) {
+		s->floor = s->counter;
+		s->peer_first = m->counter;
+		s->peer_since = now;
+	}
+	s->peer_incarnation = m->incarnation;
+	s->peer_counter = m->counter;
+	s->heard_at = now;
+}
 
+enum wire_verdict wire_accept(struct wire_session *s, struct wire_path *path, const struct msg *m, us_t now)
+{
+	enum wire_verdict v = judge(s, m, echo_age(s, m, now));
+
+	if (v == WIRE_OK)
+		take(s, m, now);
+	if (new_on_its_path(s, path, m, v, now) && v == WIRE_REPLAYED)
+		v = WIRE_DOUBLE;
 	wire_count(s, v);
 	if (v == WIRE_HELLO) {
 		s->hello_incarnation = m->incarnation;
 		s->hello_counter = m->counter;
 	}
-	if (v != WIRE_OK)
-		return v;
-	if (m->incarnation != s->peer_incarnation)
-		s->floor = s->counter;
-	s->peer_incarnation = m->incarnation;
-	s->peer_counter = m->counter;
-	s->heard_at = now;
-	if (age != US_UNKNOWN && answers_at_once(m))
-		s->rtt_us = age;
 	return v;
 }

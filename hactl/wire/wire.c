@@ -24,6 +24,7 @@ const char *const wire_verdict_names[WIRE_VERDICT_COUNT] = {
 	[WIRE_FORGED] = "forged",
 	[WIRE_SELF] = "self",
 	[WIRE_HELLO] = "hello",
+	[WIRE_DOUBLE] = "double",
 	[WIRE_REPLAYED] = "replayed",
 };
 
@@ -51,28 +52,17 @@ struct field {
 	}
 
 static const struct field fields[] = {
-	FIELD(1, F_NUMBER, kind),
-	FIELD(2, F_NUMBER, from),
-	FIELD(3, F_NUMBER, role),
-	FIELD(4, F_NUMBER, primary),
-	FIELD(5, F_NUMBER, flags),
-	FIELD(6, F_NUMBER, term),
-	FIELD(7, F_NUMBER, incarnation),
-	FIELD(8, F_NUMBER, counter),
-	FIELD(9, F_NUMBER, echo_incarnation),
-	FIELD(10, F_NUMBER, echo_counter),
-	FIELD(11, F_NUMBER, nonce),
-	FIELD(12, F_NUMBER, for_incarnation),
-	FIELD(13, F_NUMBER, boot),
-	FIELD(14, F_NUMBER, db_start),
-	FIELD(15, F_NUMBER, sync_term),
-	FIELD(16, F_NUMBER, sync_seq),
-	FIELD(17, F_NUMBER, config),
-	FIELD(18, F_NUMBER, redis_offset),
-	FIELD(19, F_TEXT, note),
-	FIELD(20, F_TEXT, gtid),
-	FIELD_SINCE(21, F_WORDS, section, 1),
-	FIELD_SINCE(22, F_NUMBER, hold_us, 1),
+	FIELD(1, F_NUMBER, kind), FIELD(2, F_NUMBER, from), FIELD(3, F_NUMBER, role), FIELD(4, F_NUMBER, primary),
+	FIELD(5, F_NUMBER, flags), FIELD(6, F_NUMBER, term), FIELD(7, F_NUMBER, incarnation),
+	FIELD(8, F_NUMBER, counter), FIELD(9, F_NUMBER, echo_incarnation), FIELD(10, F_NUMBER, echo_counter),
+	FIELD(11, F_NUMBER, nonce), FIELD(12, F_NUMBER, for_incarnation), FIELD(13, F_NUMBER, boot),
+	FIELD(14, F_NUMBER, db_start), FIELD(15, F_NUMBER, sync_term), FIELD(16, F_NUMBER, sync_seq),
+	FIELD(17, F_NUMBER, config), FIELD(18, F_NUMBER, redis_offset), FIELD(19, F_TEXT, note),
+	FIELD(20, F_TEXT, gtid), FIELD_SINCE(21, F_WORDS, section, 1), FIELD_SINCE(22, F_NUMBER, hold_us, 1),
+	FIELD_SINCE(23, F_NUMBER, path_echo, 2), FIELD_SINCE(24, F_NUMBER, path_held_us, 2),
+#ifdef WIRE_NEXT
+	FIELD_SINCE(200, F_NUMBER, counter, 3), /* says nothing new: only that it is there */
+#endif
 };
 
 _Static_assert(HEAD_LEN + ARRAY_LEN(fields) * (TLV_HEAD + 8) + SENTENCE_MAX + GTID_MAX +

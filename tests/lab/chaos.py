@@ -1,6 +1,7 @@
 """Random faults on a real pair, by seed; what must hold is looked at after each.
 
-    chaos.py ROUNDS SEED        round i has the seed SEED + i and can be played alone: chaos.py 1 SEED+i
+    chaos.py ROUNDS SEED [MariaDB|MySQL]       round i has the seed SEED + i and can be played alone: chaos.py 1 SEED+i
+    chaos.py --broken RULE      with a hactl that lacks this safety rule (broken.c): it must be caught
 
 A round: one fault or two at once, each for a while, while clients write through the virtual IP and the witness looks; then
 everything is healed and the pair must be well again within a bound. It fails when two nodes answered for the address, or two
@@ -26,8 +27,10 @@ from net import MAC, VIP
 from pair import BUILD, NODES, OTHER, SERVER_ID, now, wait_for
 
 WELL = 60         # seconds until the healed pair must be well
+SATURATED = 20    # seconds after which a standby that only has to catch up is given peace for it: clients pause until it has
 QUARANTINED = 3   # seconds for which quarantine must last to be one
 FRESH = 20        # rounds on one pair: its tables grow
+DATABASES = {d.name: d for d in (flavour.MariaDB, flavour.MySQL)}
 NAME = {SERVER_ID[n]: n for n in NODES}
 HOLDER = {MAC[n]: n for n in NODES}
 
@@ -196,29 +199,21 @@ def within(some, all_of_them):
     return all(x in rest for x in some)
 
 
-def gap(log, kind, since):
+def gap(log, kind, since, until):
     """The longest time after the fault in which nobody was acknowledged, in ms."""
-    times = [since] + [a.at for a in log.of(kind) if a.at > since]
+    times = [since] + [a.at for a in log.of(kind) if since < a.at < until]
     return max((e - b for b, e in zip(times, times[1:])), default=0.0) * 1000
-
-
-class MariaDB(flavour.MariaDB):
-    """With a folder of its own for temporary tables: a server that starts removes every #sql file in its tmpdir, and one whose
-    open temporary table (any query of information_schema.PROCESSLIST has one) goes away under it dies of signal 11."""
-
-    def command(self, wire_dir, *args):
-        tmp = f"{self.here(wire_dir)}/tmp"
-        return ("sh", "-c", 'mkdir -p "$1" && shift && exec "$@"', "sh", tmp, *super().command(wire_dir, *args, f"--tmpdir={tmp}"))
 
 
 class Stage:
     """One pair with its clients."""
 
-    def __init__(self):
+    def __init__(self, **settings):
+        self.quieted = None  # since when the clients pause
         self.stack = contextlib.ExitStack()
         self.acked, self.rounds, self.gone = {"mysql": set(), "redis": set()}, 0, set()
         try:
-            self.pair = lab.Pair(database=MariaDB)
+            self.pair = lab.Pair(**settings)
             self.stack.callback(self.pair.close)
             self.pair.supervise()
             self.sampler = self.stack.enter_context(self.pair.sampler())
@@ -263,22 +258,56 @@ class Stage:
 
     def settle(self):
         """(primary, quarantined node or None) once the healed pair is well."""
-        end, since, seen = now() + WELL, None, {}
-        while now() < end:
-            for n in NODES:
-                try:
-                    seen[n] = self.pair.status(n)
-                except (RuntimeError, ValueError, subprocess.TimeoutExpired) as e:
-                    seen[n] = {"role": "mute", "exit": 1, "failover": {"blockers": [str(e)]}}
-            roles = {seen[n]["role"]: n for n in NODES}
-            if set(roles) == {"primary", "standby"} and not any(seen[n]["exit"] for n in NODES):
-                return roles["primary"], None
-            since = (since or now()) if set(roles) == {"primary", "quarantined"} else None
-            if since and now() - since > QUARANTINED:
-                return roles["primary"], roles["quarantined"]
-            time.sleep(0.1)
+        begun, since, seen = now(), None, {}
+        self.quieted = None
+        try:
+            while now() < begun + WELL:
+                primary, quarantined, since = self.look(seen, since)
+                if primary:
+                    return primary, quarantined
+                if now() > begun + SATURATED and not self.quieted and self.catching_up(seen):
+                    self.quieted = now()
+                    self.writer.process.send_signal(signal.SIGSTOP)
+                time.sleep(0.1)
+        finally:
+            self.writer.process.send_signal(signal.SIGCONT)
         raise Failed(f"not well within {WELL} s: " + "; ".join(
             f"{n} {seen[n]['role']} {seen[n]['failover']['blockers']}" for n in NODES))
+
+    @staticmethod
+    def catching_up(seen):
+        """Nothing is in the way but what the standby has yet to receive and execute."""
+        blockers = [b for n in NODES for b in seen[n]["failover"]["blockers"]]
+        return {seen[n]["role"] for n in NODES} == {"primary", "standby"} and all("not in sync" in b for b in blockers)
+
+    def look(self, seen, since):
+        """(primary or None, quarantined or None, since when quarantine has lasted)"""
+        for n in NODES:
+            try:
+                seen[n] = self.pair.status(n)
+            except (RuntimeError, ValueError, subprocess.TimeoutExpired) as e:
+                seen[n] = {"role": "mute", "exit": 1, "failover": {"blockers": [str(e)]}}
+        roles = {seen[n]["role"]: n for n in NODES}
+        if set(roles) == {"primary", "standby"} and not any(seen[n]["exit"] for n in NODES):
+            return roles["primary"], None, None
+        since = (since or now()) if set(roles) == {"primary", "quarantined"} else None
+        if since and now() - since > QUARANTINED:
+            return roles["primary"], roles["quarantined"], since
+        return None, None, since
+
+    def serving(self):
+        """(primary, quarantined node or None, since when well) once it serves its clients: what the last fault led to may come after a look at
+        which all was well."""
+        end = now() + WELL
+        while True:
+            primary, quarantined = self.settle()
+            well = now()
+            try:
+                self.acknowledged_by(primary)
+                return primary, quarantined, well
+            except AssertionError:
+                if now() > end or self.pair.role(primary) == "primary":
+                    raise
 
     def promotions(self, first, since):
         """Who was primary, in order, by both journals."""
@@ -293,7 +322,7 @@ class Stage:
         present = {"mysql": self.pair.ids(primary), "redis": self.pair.redis_ids(primary)}
         lost = {kind: self.acked[kind] - present[kind] - self.gone for kind in present}
         self.gone |= lost["redis"]
-        reigns, bad = self.promotions(first, since), []
+        reigns, bad, until = self.promotions(first, since), [], self.quieted or math.inf
         if lost["mysql"]:
             when = sorted((a.at - since, a.server) for a in w.of("mysql") if a.id in lost["mysql"])
             bad.append(f"{len(lost['mysql'])} acknowledged MySQL rows are not on {primary}; acknowledged (s after the fault, server): "
@@ -316,7 +345,7 @@ class Stage:
                 bad.append(f"{primary} is primary, and on {node}'s interface is: {self.pair.addresses(node).split()[2:]}")
         if bad:
             raise Failed("; ".join(bad))
-        return {"reigns": reigns, "gap": gap(w, "mysql", since), "redis gap": gap(w, "redis", since),
+        return {"reigns": reigns, "gap": gap(w, "mysql", since, until), "redis gap": gap(w, "redis", since, until),
                 "redis lost": len(lost["redis"]), "open twice": len(open_twice)}
 
     def play(self, faults, story):
@@ -342,20 +371,18 @@ class Stage:
         self.faults.heal()
         tell("all is healed")
         healed = now()
-        primary, quarantined = self.settle()
-        tell(f"well: primary {primary}" + (f", quarantined {quarantined}" if quarantined else ""))
-        well = now() - healed
-        self.acknowledged_by(primary)
-        said = []
-        for _, p in self.faults.asked:
-            said.append(p.wait(60))
+        said = [p.wait(60) for _, p in self.faults.asked]  # a pair that has not begun yet looks well, too
         self.faults.asked.clear()
+        primary, quarantined, well = self.serving()
+        quieted = self.quieted
+        tell(f"well: primary {primary}" + (f", quarantined {quarantined}" if quarantined else ""))
+        well -= healed
         if quarantined and not self.pair.ids(quarantined) - self.pair.ids(primary):
             raise Failed(f"{quarantined} is quarantined, but {primary} has every row it has")
         told = self.judge(faults, first, start, primary)
         if said and len(faults) == 1 and said != [0]:
             raise Failed(f"a switchover of a healthy pair exits {said[0]}")
-        return told | {"first": first, "primary": primary, "quarantined": quarantined, "well": well, "switchover": said}
+        return told | {"first": first, "quieted": quieted, "primary": primary, "quarantined": quarantined, "well": well, "switchover": said}
 
 
 def line(told):
@@ -365,6 +392,8 @@ def line(told):
     if told["switchover"]:
         out += f", switchover exits {told['switchover'][0]}"
     out += f" | gap {told['gap']:.0f} ms, Redis {told['redis gap']:.0f} ms | well after {told['well']:.1f} s"
+    if told["quieted"]:
+        out += " | clients paused so that the standby could catch up"
     if told["redis lost"]:
         out += f" | Redis lost {told['redis lost']}"
     return out + (f" | {told['open twice']} x both open behind the gate" if told["open twice"] else "")
@@ -375,7 +404,7 @@ def figures(name, values):
     return f"{name:34} n={len(v):3}  min {v[0]:6.0f}  median {v[len(v) // 2]:6.0f}  p90 {v[len(v) * 9 // 10]:6.0f}  max {v[-1]:6.0f} ms"
 
 
-def main(rounds, seed):
+def main(rounds, seed, database):
     stage, passed, failed, quarantined = None, 0, 0, 0
     gaps, redis = collections.defaultdict(list), collections.defaultdict(lambda: [0, 0])
     try:
@@ -383,7 +412,7 @@ def main(rounds, seed):
             faults, story = draw(number), []
             name = " + ".join(map(text, faults))
             try:
-                stage = stage or Stage()
+                stage = stage or Stage(database=database)
                 told = stage.play(faults, story)
             except (Failed, AssertionError, RuntimeError, OSError, subprocess.SubprocessError, lab.pymysql.Error,
                     lab.redis.RedisError) as e:
@@ -391,7 +420,7 @@ def main(rounds, seed):
                 print(f"seed {number}: {name} | FAILED: {e}", flush=True)
                 if stage:
                     to = stage.keep(number, [f"{number}: {name}", *story, f"FAILED: {e}"])
-                    print(f"    logs: {to}    replay: make chaos ROUNDS=1 SEED={number}", flush=True)
+                    print(f"    logs: {to}    replay: make chaos ROUNDS=1 SEED={number} DATABASE={database.name}", flush=True)
                     stage.close()
                     stage = None
                 continue
@@ -424,9 +453,34 @@ def main(rounds, seed):
     return 1 if failed or not passed else 0
 
 
+# --- is the checker blind? ---------------------------------------------------------------------------------------------------
+def caught(**settings):
+    """The checker's complaint about a pair that must not pass: its primary's supervisor or whole machine stands still, the standby takes over,
+    and what should have ended the old primary's reign by then has been taken away. None: it passed."""
+    alone = (s for s in itertools.count(1) if [(f.kind, f.where) for f in draw(s)] in ([("stop hactl", "primary")], [("freeze", "primary")]))
+    for seed in itertools.islice((s for s in alone if draw(s)[0].seconds > 2), 2):
+        stage, story = Stage(**settings), []
+        try:
+            stage.play(draw(seed), story)
+        except Failed as e:
+            return f"seed {seed}: {' + '.join(map(text, draw(seed)))} | {e}"
+        finally:
+            stage.close()
+    return None
+
+
+def broken(what):
+    os.environ["HACTL_BREAK"] = what
+    complaint = caught()
+    print(f"{what} taken away: {'caught: ' + complaint if complaint else 'NOT CAUGHT'}")
+    return 0 if complaint else 1
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    if sys.argv[1:2] == ["--broken"] and len(sys.argv) == 3:
+        sys.exit(broken(sys.argv[2]))
+    if len(sys.argv) not in (3, 4) or sys.argv[3:] not in ([], *([name] for name in DATABASES)):
         sys.exit(__doc__)
     if os.geteuid():
         sys.exit("the lab makes network namespaces: run it as root")
-    sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))
+    sys.exit(main(int(sys.argv[1]), int(sys.argv[2]), DATABASES[(sys.argv[3:] or ['MariaDB'])[0]]))

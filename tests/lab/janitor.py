@@ -50,6 +50,20 @@ def signal_all(names, sig):
     return pids
 
 
+def wait_stopped(pid, bound=5.0):
+    """Until every thread of it stands still (or it is gone): a signal that was sent has not yet been obeyed."""
+    end = time.monotonic() + bound
+    while time.monotonic() < end:
+        try:
+            states = {open(f"/proc/{pid}/task/{t}/stat", encoding="utf-8").read().rsplit(")", 1)[1].split()[0]
+                      for t in os.listdir(f"/proc/{pid}/task")}
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        if states <= {"T", "t", "Z", "X", "D"}:  # D: in the kernel, stopped before it runs a line of its own again
+            return
+        time.sleep(0.001)
+
+
 def kill_all(names, bound=5.0):
     """Stops first, so that nothing acts on another's death; then kills until nobody is left."""
     signal_all(names, signal.SIGSTOP)

@@ -4,6 +4,7 @@ from collections import defaultdict, namedtuple
 
 Ack = namedtuple("Ack", "kind thread id server sent at")
 Gap = namedtuple("Gap", "seconds begin end")
+Arp = namedtuple("Arp", "at number mac sent")
 
 
 class Log:
@@ -80,7 +81,7 @@ class SamplerLog(Log):
 
     def line(self, w):
         if w[0] == "arp":
-            self.arps.append((float(w[1]), int(w[2]), w[3]))
+            self.arps.append(Arp(float(w[1]), int(w[2]), w[3], float(w[4])))
         elif w[0] == "rw":
             self.rw[w[3]].append((float(w[1]), float(w[2]), w[4]))
         else:
@@ -89,16 +90,16 @@ class SamplerLog(Log):
     def two_answers(self):
         """Who-has requests that two machines answered."""
         by = defaultdict(set)
-        for _, number, mac in self.arps:
-            by[number].add(mac)
+        for a in self.arps:
+            by[a.number].add(a.mac)
         return [n for n, macs in by.items() if len(macs) > 1]
 
     def holders(self):
         """(moment, MAC) each time another machine began to answer."""
         out = []
-        for at, _, mac in sorted(self.arps):
-            if not out or out[-1][1] != mac:
-                out.append((at, mac))
+        for a in sorted(self.arps):
+            if not out or out[-1][1] != a.mac:
+                out.append((a.at, a.mac))
         return out
 
     def two_writable(self):

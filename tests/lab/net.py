@@ -14,6 +14,7 @@ import janitor
 from janitor import NETNS
 
 ADDRESS = {"n1": "10.77.0.1", "n2": "10.77.0.2", "arbiter": "10.77.0.9", "client": "10.77.0.50"}
+SECOND = {"n1": "192.168.9.1", "n2": "192.168.9.2"}  # a wire of its own, for heartbeats
 VIP = "10.77.0.100"
 MAC = {name: f"02:77:00:00:00:{int(a.rsplit('.', 1)[1]):02x}" for name, a in ADDRESS.items()}
 BOX = "172.30.0"  # inside a node that runs its servers in a container
@@ -41,6 +42,7 @@ class Machine:
         self.box = None  # second namespace, when its servers run in a container
         self.dir = os.path.join(wire.dir, name)
         self.procs = {}
+        self.env = {}  # process -> variables of its environment
         os.makedirs(os.path.join(self.dir, "log"), exist_ok=True)
         os.makedirs(os.path.join(wire.dir, "node"), exist_ok=True)
 
@@ -57,6 +59,14 @@ class Machine:
         run("ip", "-n", self.wire.bridge, "-batch", "-", stdin=f"link set {port} master br0 up\n")
         run("ip", "-n", self.ns, "-batch", "-",
             stdin=f"link set lo up\nlink set eth0 up\naddress add {self.address}/24 dev eth0\n")
+        if self.wire.second and self.name in SECOND:
+            self._second_wire()
+
+    def _second_wire(self):
+        port = f"q-{self.name}"
+        run("ip", "-batch", "-", stdin=f"link add eth1 netns {self.ns} type veth peer name {port} netns {self.wire.bridge}\n")
+        run("ip", "-n", self.wire.bridge, "-batch", "-", stdin=f"link set {port} master br1 up\n")
+        run("ip", "-n", self.ns, "-batch", "-", stdin=f"link set eth1 up\naddress add {SECOND[self.name]}/24 dev eth1\n")
 
     def containerise(self):
         """Ports 3306 and 6379 published as Docker publishes them: DNAT for what comes in and for the node's own calls, masquerade outwards."""
@@ -93,6 +103,8 @@ class Machine:
 
     def spawn(self, what, *argv, boxed=False, stdin=None):
         """A process of this machine; every program in between is replaced by the next, so its pid is the server's."""
+        if what in self.env:
+            argv = ("env", *(f"{k}={v}" for k, v in self.env[what].items()), *argv)
         with open(f"{self.dir}/log/{what}.log", "ab") as log:
             p = subprocess.Popen(self.argv(argv, boxed), stdin=stdin or subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.wire.dir)
         self.procs[what] = p
@@ -102,9 +114,12 @@ class Machine:
         return what in self.procs and self.procs[what].poll() is None
 
     def signal(self, what, sig):
+        """Returns when it has had its effect."""
         self.procs[what].send_signal(sig)
         if sig == signal.SIGKILL:
             self.procs[what].wait()
+        if sig == signal.SIGSTOP:
+            janitor.wait_stopped(self.procs[what].pid)
 
     def end(self, what, bound=10):
         p = self.procs[what]
@@ -118,7 +133,10 @@ class Machine:
                 p.wait()
 
     def freeze(self):
-        janitor.signal_all(self.namespaces(), signal.SIGSTOP)
+        """Returns when nothing of it runs: what is forked while its parent is being stopped is found the second time."""
+        for _ in range(2):
+            for pid in janitor.signal_all(self.namespaces(), signal.SIGSTOP):
+                janitor.wait_stopped(pid)
 
     def thaw(self):
         janitor.signal_all(self.namespaces(), signal.SIGCONT)
@@ -126,6 +144,8 @@ class Machine:
     def power_off(self):
         """The cable first: what the dying processes would still send must not leave."""
         self.wire.cable(self.name, False)
+        if self.wire.second:
+            self.wire.cable(self.name, False, "q")
         janitor.kill_all(self.namespaces())
         for p in self.procs.values():
             p.wait()
@@ -133,13 +153,15 @@ class Machine:
             run("ip", "netns", "del", ns)
         self.box = None
         # the kernel removes a namespace's devices by and by; the name on the bridge must be free before the next boot
-        run("ip", "-n", self.wire.bridge, "link", "del", f"p-{self.name}", check=False)
+        for wire in ("p", "q"):
+            run("ip", "-n", self.wire.bridge, "link", "del", f"{wire}-{self.name}", check=False)
 
 
 class Wire:
     """The bridge, and who is plugged in. Removed with everything in it when this process ends, in whatever way."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, second=False):
+        self.second = second
         self.dir, self.tag = directory, f"hl{os.getpid()}x{next(_number)}"
         self.bridge = f"{self.tag}-wire"
         self.janitor = subprocess.Popen([sys.executable, janitor.__file__, self.tag, directory],
@@ -147,6 +169,9 @@ class Wire:
         run("ip", "netns", "add", self.bridge)
         run("ip", "-n", self.bridge, "link", "add", "br0", "type", "bridge")
         run("ip", "-n", self.bridge, "link", "set", "br0", "up")
+        if second:
+            run("ip", "-n", self.bridge, "link", "add", "br1", "type", "bridge")
+            run("ip", "-n", self.bridge, "link", "set", "br1", "up")
         self._nft("add table bridge lab\nadd chain bridge lab cut { type filter hook forward priority 0; }\n")
         self.machines = {name: Machine(self, name) for name in ADDRESS}
         for m in self.machines.values():
@@ -155,13 +180,25 @@ class Wire:
     def _nft(self, text):
         run("nsenter", f"--net={NETNS}/{self.bridge}", "nft", "-f", "-", stdin=text)
 
-    def cable(self, name, plugged):
-        run("ip", "-n", self.bridge, "link", "set", f"p-{name}", "up" if plugged else "down")
+    def cable(self, name, plugged, wire="p"):
+        run("ip", "-n", self.bridge, "link", "set", f"{wire}-{name}", "up" if plugged else "down")
 
     def cut(self, a, b, both=True):
         """Frames from a to b are lost in the switch (and from b to a); links stay up."""
         self._nft("".join(f'add rule bridge lab cut iifname "p-{x}" oifname "p-{y}" drop\n'
                           for x, y in ((a, b), (b, a))[:2 if both else 1]))
+
+    def cut_second(self):
+        """The second wire, as if it were unplugged somewhere between."""
+        self.drop('iifname "q-n1"', 'iifname "q-n2"')
+
+    def drop(self, *matches):
+        """Frames of this kind are lost in the switch."""
+        self._nft("".join(f"add rule bridge lab cut {m} drop\n" for m in matches))
+
+    def lose(self, a, b, percent):
+        """So many of a hundred frames between the two are lost, each way."""
+        self.drop(*(f'iifname "p-{x}" oifname "p-{y}" numgen random mod 100 < {percent}' for x, y in ((a, b), (b, a))))
 
     def isolate(self, name):
         self._nft(f'add rule bridge lab cut iifname "p-{name}" drop\nadd rule bridge lab cut oifname "p-{name}" drop\n')

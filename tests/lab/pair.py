@@ -7,6 +7,7 @@
             p.wait_primary("n2")
 """
 import contextlib
+import glob
 import itertools
 import json
 import os
@@ -89,16 +90,23 @@ class Recorder:
 
 
 class Pair:
-    def __init__(self, lease="1s", arbiter_timeout="300ms", flap_window="0s", containers=False, database=flavour.MariaDB, guards=True):
-        """guards=False: nothing but its supervisor and the kernel's gate stands between a node and its clients."""
+    def __init__(self, lease="1s", arbiter_timeout="300ms", flap_window="0s", enforce="nft", containers=False, database=flavour.MariaDB,
+                 guards=True, authority=None, second_link=False, change=(), clock_of=None):
+        """guards=False: nothing but its supervisor and the kernel's gate stands between a node and its clients. authority: the line of
+        hactl.conf, in place of the arbiter's; {dir} is the pair's folder. second_link: another wire, for heartbeats only.
+        change: (what, instead) in the configuration file, each once. clock_of: a node whose time of day can be set."""
         self.database = database(BUILD)
         data = flavour.template(self.database, BUILD)
         self.dir = tempfile.mkdtemp(prefix="hactl-lab-")
         self.recorders = itertools.count(1)
-        self.wire = net.Wire(self.dir)
+        self.wire = net.Wire(self.dir, second_link)
         self.containers, self.guards = containers, guards
+        if clock_of:
+            self._own_clock(clock_of)
         try:
-            servers.write_shared(self.dir, lease=lease, arbiter_timeout=arbiter_timeout, flap_window=flap_window)
+            servers.write_shared(self.dir, lease=lease, arbiter_timeout=arbiter_timeout, flap_window=flap_window, enforce=enforce,
+                                 authority=authority, second_link=second_link)
+            servers.change(f"{self.dir}/hactl.conf", change)
             servers.start(self["arbiter"], "etcd")
             for i, name in enumerate(NODES, 1):
                 servers.write_node(self[name], self.database, i, OTHER[name])
@@ -213,13 +221,13 @@ class Pair:
     def role(self, node):
         return self.status(node)["role"]
 
-    def start_supervisor(self, node, conf=None):
-        return self[node].spawn("hactl", HACTL, "run", "-c", conf or f"{self.dir}/hactl.conf", "-n", node,
+    def start_supervisor(self, node, conf=None, binary=HACTL):
+        return self[node].spawn("hactl", binary, "run", "-c", conf or f"{self.dir}/hactl.conf", "-n", node,
                                 "-s", f"{self.dir}/node/hactl.sock", "--state-dir", f"{self.dir}/node/state")
 
-    def start_guard(self, node):
+    def start_guard(self, node, binary=HACTL):
         """A unit of its own: it stays when the supervisor goes."""
-        return self[node].spawn("guard", HACTL, "guard", "-c", f"{self.dir}/hactl.conf", "-n", node, "-s", f"{self.dir}/node/hactl.sock")
+        return self[node].spawn("guard", binary, "guard", "-c", f"{self.dir}/hactl.conf", "-n", node, "-s", f"{self.dir}/node/hactl.sock")
 
     def supervise(self, bound=30):
         for node in NODES:
@@ -241,6 +249,15 @@ class Pair:
             return who if primary in (None, who) else None
         raise RuntimeError(f"{roles}; " + "; ".join(f"{n}: {b}" for n in NODES for b in s[n]["failover"]["blockers"]))
 
+    def wait_settled(self, primary=None, bound=60):
+        """Both well again; or the other is quarantined, for rows of its own that nobody was told of. Returns the primary and whether so."""
+        def settled():
+            roles = {self.role(n): n for n in NODES}
+            if set(roles) == {"primary", "quarantined"} and primary in (None, roles["primary"]):
+                return (roles["primary"], True) if self.ids(roles["quarantined"]) - self.ids(roles["primary"]) else None
+            return (who, False) if (who := self.ready(primary)) else None
+        return wait_for(settled, bound, f"both nodes well, or one quarantined{', primary ' + primary if primary else ''}")
+
     def wait_primary(self, node, bound=15):
         def ready():
             s = self.status(node)
@@ -257,6 +274,19 @@ class Pair:
         except FileNotFoundError:
             return []
 
+    def _own_clock(self, node):
+        """Its hactl, guard and database server get the time of day from clock.c."""
+        library = f"{self.dir}/clock.so"
+        subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", library, f"{servers.HERE}/clock.c"], check=True)
+        self.set_clock(node, 0)
+        for what in ("hactl", "guard", "mysql"):
+            self[node].env[what] = {"LD_PRELOAD": library, "LAB_CLOCK": f"{self[node].dir}/clock"}
+
+    def set_clock(self, node, seconds):
+        """So far from the machine's from now on, for every process there that reads the time of day."""
+        servers.write(f"{self[node].dir}/clock.new", f"{seconds}\n")
+        os.rename(f"{self[node].dir}/clock.new", f"{self[node].dir}/clock")
+
     def power_on(self, node, supervised=True):
         """The machine boots: kernel state is new, disks are as they were, every service starts by itself."""
         m = self[node]
@@ -269,6 +299,25 @@ class Pair:
             self.start_guard(node)
         if supervised:
             self.start_supervisor(node)
+
+    def lock_table(self, node, table_and_how):
+        """Held until its standard input closes or its server ends; on a replica the applier waits, and what arrives is only received."""
+        p = self[node].spawn("locker", "/usr/bin/python3", "-c",
+                             "import pymysql,sys;d=pymysql.connect(unix_socket=sys.argv[1],user='root');c=d.cursor();"
+                             "w=sys.argv[2];t=w.split()[0];"
+                             "w.endswith('WRITE') and c.execute(f'CREATE TABLE IF NOT EXISTS {t} (a INT)');"
+                             "c.execute(f'LOCK TABLES {w}');print('held',w,flush=True);sys.stdin.read()",
+                             f"{self[node].dir}/mysql.sock", table_and_how, stdin=subprocess.PIPE)
+        wait_for(lambda: f"held {table_and_how}" in open(f"{self[node].dir}/log/locker.log", encoding="utf-8").read(), 10,
+                 f"{table_and_how} on {node} is locked")
+        return p
+
+    def lose_relay_log(self, node):
+        """As a disk does that kept the tables and lost the rest: what was received and not executed is gone. Returns the lost files."""
+        files = glob.glob(f"{self[node].dir}/mysql/*relay*")
+        for f in files:
+            os.remove(f)
+        return files
 
     # --- the client ----------------------------------------------------------------------------------------------------------
     def writer(self, host=VIP, threads=4, redis_threads=1, timeout=0.1):

@@ -3,7 +3,7 @@
     sampler.py VIP NAME=ADDRESS...      until standard input closes
 
 One line each on standard output, moments in seconds of CLOCK_BOOTTIME:
-    arp MOMENT REQUEST MAC              an answer to the who-has with that number
+    arp MOMENT REQUEST MAC SENT         an answer to the who-has with that number, which was asked at SENT
     rw FROM TO NAME yes|no|?            @@read_only read on that node's own address between two moments; ? unknown
 
 Each who-has comes from another sender address, which the answer repeats: two answers to one number are two holders at once.
@@ -43,7 +43,7 @@ def arp():
     while not stop.is_set():
         if now() >= due:
             number, due = number + 1, now() + EVERY
-            numbers[sender(number)] = number
+            numbers[sender(number)] = number, now()
             s.send(b"\xff" * 6 + mac + b"\x08\x06" + struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + mac + sender(number) + b"\0" * 6 + vip)
         s.settimeout(max(due - now(), 0.001))
         try:
@@ -51,7 +51,8 @@ def arp():
         except TimeoutError:
             continue
         if f[20:22] == b"\0\2" and f[28:32] == vip and f[38:42] in numbers:
-            say(f"arp {now():.6f} {numbers[f[38:42]]} {f[22:28].hex(':')}")
+            asked, sent = numbers[f[38:42]]
+            say(f"arp {now():.6f} {asked} {f[22:28].hex(':')} {sent:.6f}")
 
 
 def writable(name, address):

@@ -54,11 +54,11 @@ nodes = (
   {{ name = "n1"; address = "10.77.0.1"; prefer = true; }},
   {{ name = "n2"; address = "10.77.0.2"; }}
 );
-heartbeat = {{ port = 7979; interval = "100ms"; key_file = "{dir}/etc/cluster.key"; }};
+heartbeat = {{ port = 7979; interval = "100ms"; key_file = "{dir}/etc/cluster.key"; {links} }};
 authority = {{
   lease = "{lease}"; flap_window = "{flap_window}";
-  enforce = "nft";
-  arbiter = {{ endpoints = ( "http://10.77.0.9:2379" ); prefix = "/hactl/hifate"; timeout = "{arbiter_timeout}"; }};
+  enforce = "{enforce}";
+  {authority};
 }};
 vips = ( {{ address = "{vip}/24"; interface = "eth0"; }} );
 mysql = {{
@@ -89,6 +89,9 @@ def write(path, text, mode=0o644):
         f.write(text)
 
 
+ARBITER = 'arbiter = {{ endpoints = ( "http://10.77.0.9:2379" ); prefix = "/hactl/hifate"; timeout = "{arbiter_timeout}"; }}'
+
+
 def write_node(m, flavour, number, peer):
     """Every server's files of one node."""
     d = m.wire.dir
@@ -106,7 +109,18 @@ def write_shared(directory, **words):
     for name, user in (("mysql.pw", "hactl"), ("repl.pw", "repl"), ("redis.pw", "hactl")):
         write(f"{directory}/etc/{name}", PASSWORD[user] + "\n", 0o600)
     write(f"{directory}/etc/cluster.key", os.urandom(32).hex() + "\n", 0o600)
+    words["authority"] = (words.get("authority") or ARBITER).format(dir=directory, **words)
+    words["links"] = f'links = ( ("{net.SECOND["n1"]}", "{net.SECOND["n2"]}") );' if words.pop("second_link", False) else ""
     write(f"{directory}/hactl.conf", HACTL.format(dir=directory, vip=net.VIP, **words))
+
+
+def change(path, pairs):
+    with open(path) as f:
+        text = f.read()
+    for what, instead in pairs:
+        assert text.count(what) == 1, f"{what!r} stands {text.count(what)} times in {path}"
+        text = text.replace(what, instead)
+    write(path, text)
 
 
 HERE = os.path.dirname(os.path.abspath(__file__))

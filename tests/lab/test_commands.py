@@ -102,8 +102,11 @@ def test_no_supervisor(machine, command):
 
 
 def test_status_of_a_pair_that_is_well(pair):
-    s = pair.status("n1")
-    assert s["exit"] == 0 and s["role"] == "primary" and s["primary"] == "n1" and s["term"] >= 1 and s["paused"] is False
+    def well(node):
+        return wait_for(lambda: (s := pair.status(node))["exit"] == 0 and s, 20, f"{node} says that all is well")
+
+    s = well("n1")
+    assert s["role"] == "primary" and s["primary"] == "n1" and s["term"] >= 1 and s["paused"] is False
     assert s["authority"]["held"] is True and 0 < s["authority"]["remaining_ms"] <= 1000 and s["authority"]["arbiter"] == "up"
     assert s["peer"]["name"] == "n2" and s["peer"]["state"] == "alive" and s["peer"]["role"] == "standby"
     assert s["failover"]["ready"] is True and s["failover"]["blockers"] == [] and s["failover"]["would_lose"] == "nothing"
@@ -113,10 +116,10 @@ def test_status_of_a_pair_that_is_well(pair):
     assert s["redis"]["local"]["role"] == "master" and s["redis"]["peer"]["role"] == "replica"
     assert {(p["name"], p["node"]) for p in s["probes"] if p["state"] == "up"} >= {
         (name, node) for name in ("web-app", "bazi_core", "nginx") for node in ("n1", "n2")}
-    other = pair.status("n2")
-    assert other["exit"] == 0 and other["role"] == "standby" and other["primary"] == "n1" and other["vips"][0]["held"] is False
-    text = pair.hactl("n1", "status")
-    assert text.returncode == 0 and "primary" in text.stdout and "\033" not in text.stdout
+    other = well("n2")
+    assert other["role"] == "standby" and other["primary"] == "n1" and other["vips"][0]["held"] is False
+    text = wait_for(lambda: (r := pair.hactl("n1", "status")).returncode == 0 and r, 20, "the same in words")
+    assert "primary" in text.stdout and "\033" not in text.stdout
     assert pair.hactl("n1", "is", "primary").returncode == 0 and pair.hactl("n1", "is", "standby").returncode == 1
     assert pair.hactl("n2", "is", "standby").returncode == 0 and pair.hactl("n2", "is", "primary").returncode == 1
 

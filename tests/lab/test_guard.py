@@ -34,6 +34,11 @@ def refuses_all(pair, node):
     wait_for(lambda: redis_refuses(pair, node), 10, f"Redis on {node} refuses writes")
 
 
+def guard_log(pair, node):
+    with open(f"{pair[node].dir}/log/guard.log", encoding="utf-8") as f:
+        return f.read()
+
+
 @pytest.fixture
 def alone(request, make_pair):
     """n2's supervisor stands still too: nobody takes over, so that the guard is all there is."""
@@ -47,8 +52,9 @@ def test_nobody_takes_over_and_writes_end_all_the_same(alone, service, how):
     pair = alone
     with service(pair, host=net.ADDRESS["n1"]) as s:  # an app that never heard of the virtual IP
         pair["n2"].signal("hactl", signal.SIGSTOP)
-        at = s.fault()
+        s.fault()
         pair["n1"].signal("hactl", how)
+        at = now()
         refuses_all(pair, "n1")
         wait_for(lambda: now() > s.writer.log().of("mysql")[-1].at + 1, 15, "a second without one acknowledged write")
         last = s.writer.log().of("mysql")[-1]
@@ -56,10 +62,8 @@ def test_nobody_takes_over_and_writes_end_all_the_same(alone, service, how):
         assert not s.sampler.log().two_writable()
         s.writer.stop()
         s.sampler.stop()
-    guard = (pair[n].dir + "/log/guard.log" for n in ("n1", "n2"))
-    n1, n2 = (open(g, encoding="utf-8").read() for g in guard)
-    assert "their writes are shut" in n1
-    assert "their writes are shut" not in n2, "the standby's databases were withdrawn from the guard long before"
+    wait_for(lambda: "their writes are shut" in guard_log(pair, "n1"), 10, "the guard says what it did")
+    assert "their writes are shut" not in guard_log(pair, "n2"), "the standby's databases were withdrawn from the guard long before"
     pair["n2"].signal("hactl", signal.SIGCONT)
     if how == signal.SIGKILL:
         pair.start_supervisor("n1")
@@ -86,7 +90,7 @@ def test_the_old_primary_is_shut_when_the_other_takes_over(either, service, how)
 
 
 def test_a_restart_within_the_lease_freezes_nothing(pair, service):
-    with service(pair, host=net.ADDRESS["n1"], timeout=2) as s:
+    with service(pair, host=net.ADDRESS["n1"], timeout=5) as s:
         for _ in range(3):
             pair["n1"].signal("hactl", signal.SIGKILL)
             pair.start_supervisor("n1")
@@ -95,8 +99,7 @@ def test_a_restart_within_the_lease_freezes_nothing(pair, service):
         log = s.writer.stop()
         s.sampler.stop()
     assert not log.errors, f"no write failed: {log.errors[:3]}"
-    with open(f"{pair['n1'].dir}/log/guard.log", encoding="utf-8") as f:
-        assert "their writes are shut" not in f.read()
+    assert "their writes are shut" not in guard_log(pair, "n1")
 
 
 def test_a_pause_outlives_the_supervisor(pair):
@@ -115,7 +118,7 @@ def test_a_lost_guard_is_noticed(pair):
     def state():
         return pair.status("n1")["guard"]["state"]
 
-    assert state() == "watches"
+    wait_for(lambda: state() == "watches", 10, "the guard is seen")
     pair["n1"].signal("guard", signal.SIGKILL)
     wait_for(lambda: state() == "missing", 10, "the status says that the guard is gone")
     assert pair.status("n1")["exit"] == 1 and "start hactl-guard" in pair.hactl("n1", "status").stdout
@@ -133,8 +136,7 @@ def test_a_lost_guard_is_noticed(pair):
 def test_a_pair_without_guards_is_warned(make_pair):
     pair = make_pair(guards=False)
     pair.supervise()
-    s = pair.status("n1")
-    assert s["exit"] == 0 and any("no guard runs" in w for w in s["warnings"])
+    wait_for(lambda: (s := pair.status("n1"))["exit"] == 0 and any("no guard runs" in w for w in s["warnings"]), 10, "well, with a warning")
 
 
 def test_the_file_is_removed_and_made_again(pair):

@@ -1,4 +1,5 @@
 """The lab's own eyes: a witness that cannot see a fault proves nothing. No supervisor runs here."""
+import chaos
 import net
 from measure import SamplerLog, WriterLog
 from net import VIP
@@ -82,6 +83,12 @@ def test_two_reigns_at_once_are_not_mistaken_for_a_handover():
     assert two.two_writable()
     assert not SamplerLog("rw 1 2 a yes\nrw 3 4 b yes\nrw 5 6 a no\nrw 7 8 a yes\n").two_writable()
     assert not SamplerLog("rw 1 2 a yes\nrw 1.5 4 b yes\nrw 5 6 a yes\n").two_writable()  # b's reading may be from before a's
+
+
+def test_chaos_catches_a_pair_without_gate_and_guard():
+    """The whole checker, on a pair that really has two primaries. (`make chaos-broken` takes a rule out of hactl itself.)"""
+    complaint = chaos.caught(enforce="none", guards=False)
+    assert complaint and "two nodes answered" in complaint, complaint
 
 
 def test_frozen_machine_stays_on_the_wire(unsupervised):

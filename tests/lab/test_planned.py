@@ -15,7 +15,8 @@ def test_first_start_adopts_a_pair_in_service(unsupervised, service):
         s.acknowledged_by("n1")
         log, _ = s.end("n1", ["n1"], redis_lossless=True)
     assert not log.errors, "no write may fail while hactl takes a pair over"
-    assert p.replicating("n2") and not p.writable("n2")
+    wait_for(lambda: p.replicating("n2"), 20, "n2 still follows")
+    assert not p.writable("n2")
 
 
 def test_first_start_waits_when_both_are_writable(unsupervised):
@@ -30,6 +31,7 @@ def test_first_start_waits_when_both_are_writable(unsupervised):
 
 
 def planned(pair, s, command, source, target):
+    pair.wait_ready()  # with its clients at work: an operator looks before he types
     s.fault()
     r = pair.hactl(source, *command)
     assert r.returncode == 0, r.stdout + r.stderr
@@ -45,7 +47,8 @@ def test_switchover_and_back_under_load(either, service):
         planned(pair, s, ["switchover"], "n1", "n2")
         pair.wait_ready(primary="n2")
         s.end("n2", ["n1", "n2"], redis_lossless=True)
-    assert pair.replicating("n1") and not pair.writable("n1")
+    wait_for(lambda: pair.replicating("n1"), 20, "n1 follows")
+    assert not pair.writable("n1")
     assert pair.status("n2")["last_change"]["kind"] == "switchover"
     with service(pair, name=f"switchback {pair.database.name}") as s:
         planned(pair, s, ["switchback"], "n2", "n1")
@@ -60,7 +63,8 @@ def test_switchover_typed_on_the_standby(pair, service):
 
 
 def test_dry_run_changes_nothing(pair, service):
-    with service(pair) as s:
+    with service(pair, timeout=5) as s:
+        pair.wait_ready()
         r = pair.hactl("n1", "switchover", "--dry-run")
         assert r.returncode == 0 and len(r.stdout.splitlines()) >= 3, r.stdout + r.stderr
         log, _ = s.end("n1", ["n1"], redis_lossless=True)
@@ -87,11 +91,7 @@ def test_switchover_to_the_primary_and_to_nobody(pair):
 def test_switchover_is_undone_when_a_table_is_locked(pair, service):
     """LOCK TABLES keeps the freeze waiting: writes go on as before, and the operator is told."""
     with service(pair) as s:
-        locker = pair["n1"].spawn("locker", "/usr/bin/python3", "-c",
-                                  "import pymysql,sys;d=pymysql.connect(host='10.77.0.1',user='app',db='lab');"
-                                  "c=d.cursor();c.execute('CREATE TABLE IF NOT EXISTS held (a INT)');c.execute('LOCK TABLES held WRITE');"
-                                  "print('held',flush=True);sys.stdin.read()", stdin=-1)
-        wait_for(lambda: open(f"{pair['n1'].dir}/log/locker.log").read(), 10, "the table is locked")
+        locker = pair.lock_table("n1", "lab.held WRITE")
         r = pair.hactl("n1", "switchover")
         assert r.returncode == 1 and (r.stdout + r.stderr).strip()
         since = now()

@@ -3,8 +3,10 @@
 
 static void toggle_link(struct world *w)
 {
-	static const int pairs[][2] = { { 0, 1 }, { 1, 0 }, { 0, ARB }, { ARB, 0 }, { 1, ARB }, { ARB, 1 } };
-	const int *p = pairs[pick(w, ARRAY_LEN(pairs))];
+	static const int pairs[][2] = { { 0, 1 }, { 1, 0 }, { 0, ARB }, { ARB, 0 }, { 1, ARB }, { ARB, 1 },
+		{ 0, REF }, { REF, 0 }, { 1, REF }, { REF, 1 } };
+	bool ref = w->conf.mode == CORE_REFERENCE;
+	const int *p = pairs[pick(w, ARRAY_LEN(pairs) - (ref ? 0 : 4))];
 
 	w->link[p[0]][p[1]] = !w->link[p[0]][p[1]];
 	tell_world(w, "link %d->%d %s", p[0], p[1], w->link[p[0]][p[1]] ? "up" : "down");
@@ -20,10 +22,10 @@ static void all_links(struct world *w, bool up, int only)
 
 static void isolate(struct world *w)
 {
-	int who = (int)pick(w, PLACES);
+	int who = (int)pick(w, w->conf.mode == CORE_REFERENCE ? PLACES : REF);
 
 	all_links(w, false, who);
-	tell_world(w, "%s is cut off", who == ARB ? "the arbiter" : w->conf.name[who]);
+	tell_world(w, "%s is cut off", who == REF ? "the reference" : who == ARB ? "the arbiter" : w->conf.name[who]);
 }
 
 static void mend(struct world *w)
@@ -96,6 +98,14 @@ static void arbiter_outage(struct world *w)
 	tell_world(w, "the arbiter is %s", w->arb_up ? "up" : "down");
 }
 
+/* Without their state the nodes know neither the terms nor what was acknowledged: what holds is that at most one serves. */
+static void forget_everything(struct world *w)
+{
+	w->top_term = 0;
+	for (int i = 0; i < MAX_ROWS; i++)
+		w->acked[i] = w->acked[i] ? 2 : 0;
+}
+
 static void clumsy(struct world *w)
 {
 	static const double fails[] = { 0, 0, .1, .3 };
@@ -104,6 +114,9 @@ static void clumsy(struct world *w)
 	w->step_fail = fails[pick(w, ARRAY_LEN(fails))];
 	w->crash_p = often[pick(w, ARRAY_LEN(often))];
 	w->stall_p = often[pick(w, ARRAY_LEN(often))];
+	w->probe_lies = rnd(w) < .3 ? rnd(w) * .3 : 0;
+	w->fence_fail = w->conf.mode == CORE_FENCE ? rnd(w) * rnd(w) : 0;
+	w->lies = w->conf.mode == CORE_REFERENCE ? rnd(w) * .2 : 0;
 	for (int i = 0; i < NODES; i++)
 		w->node[i].disk_bad = rnd(w) < .05;
 	tell_world(w, "steps fail %.0f %%, crashes %.3f, stalls %.3f, disks %s %s", w->step_fail * 100, w->crash_p,
@@ -156,10 +169,30 @@ static void operators(struct world *w)
 		force(n);
 	else if (r < .75)
 		command(n, CMD_PAUSE, NOBODY);
-	else if (r < .88)
+	else if (r < .84)
 		command(n, CMD_RESUME, NOBODY);
+	else if (r < .89)
+		command(n, CMD_REJOIN, NOBODY);
 	else
 		command(n, CMD_STOP, NOBODY);
+}
+
+/* Both hosts lose power and come back at about the same moment, sometimes with nothing on their disks. */
+static void both_boot(struct world *w)
+{
+	bool wiped = rnd(w) < .15;
+
+	for (int i = 0; i < NODES; i++) {
+		struct node *n = &w->node[i];
+
+		node_crash(n, true);
+		at(w, (us_t)rnd_in(w, 1e5, rnd(w) < .5 ? 1.2e5 : 2e6), W_BOOT, i, 0, 0, NULL);
+		if (wiped)
+			memset(&n->disk, 0, sizeof(n->disk));
+	}
+	tell_world(w, "both hosts were off%s", wiped ? ", and their state is gone" : "");
+	if (wiped)
+		forget_everything(w);
 }
 
 typedef void fault_fn(struct world *w);
@@ -172,7 +205,8 @@ static const struct {
 	{ .12, mend },
 	{ .08, isolate },
 	{ .12, stall },
-	{ .12, crash },
+	{ .015, both_boot },
+	{ .105, crash },
 	{ .10, kill_server },
 	{ .06, weather },
 	{ .04, arbiter_outage },
@@ -203,7 +237,7 @@ void heal(struct world *w)
 {
 	mend(w);
 	w->tidy = true;
-	w->step_fail = w->crash_p = w->stall_p = 0;
+	w->step_fail = w->crash_p = w->stall_p = w->fence_fail = w->lies = w->probe_lies = 0;
 	for (int i = 0; i < NODES; i++) {
 		struct node *n = &w->node[i];
 

@@ -17,11 +17,80 @@ void fail(struct world *w, const char *fmt, ...)
 	dump(&w->node[1]);
 }
 
-/* Gates open by being set, and close by themselves: looking whenever one is set sees every overlap. */
+/* --- two at once -------------------------------------------------------------------------------------------------------- */
+
+/* Is it, or can it still be, primary? */
+static bool holds(struct node *n)
+{
+	return gate_open(n) || (n->power && n->running && authority_until(n->core) > local_now(n));
+}
+
+/* The one exception, in reference mode: the nodes are cut from each other and both reach the reference. It lasts until the primary
+ * of the older term has heard of the newer one and has stopped; what either acknowledges meanwhile may be lost. */
+bool torn(struct world *w)
+{
+	struct node *old = &w->node[w->torn_old];
+
+	if (w->torn && old->heard_sent > w->torn_since && !holds(old))
+		w->torn = false;
+	return w->torn;
+}
+
+/* Invariant 1. Gates open by being set, and close by themselves: looking whenever one is set sees every overlap. */
 void check_gates(struct world *w)
 {
-	if (gate_open(&w->node[0]) && gate_open(&w->node[1]))
+	if (gate_open(&w->node[0]) && gate_open(&w->node[1]) && !torn(w))
 		fail(w, "two open gates at %.6f s", (double)w->t / 1e6);
+}
+
+/* A term changes hands while the other still holds one: never, but in the exception above. Cut means that nothing the other has
+ * sent since it was last confirmed by a reference address has arrived here. */
+static void check_taken(struct node *n)
+{
+	struct world *w = n->w;
+	struct node *o = &w->node[1 - n->me];
+	bool cut = n->heard_sent < o->confirmed && n->confirmed;
+	bool both = holds(o) && holds(n), was = torn(w);
+
+	if (!both && !was)
+		return;
+	if (!was && (w->conf.mode != CORE_REFERENCE || !cut || n->forced)) {
+		fail(w, "%s becomes primary while %s still is", w->conf.name[n->me], w->conf.name[o->me]);
+		return;
+	}
+	w->torn = true;
+	w->torn_since = w->t;
+	w->torn_old = n->disk.term > o->disk.term ? o->me : n->me;
+	tell(n, "both are primary now: cut from each other, both reach the reference");
+}
+
+/* Invariant 2: every promotion names its ground: a lease (the register's, the other's promise or vote, a reference address and no
+ * veto), fencing, a word, the operator. What was fed to the core and what is on the disks say so, not the core's own rule. */
+static bool has_ground(struct node *n)
+{
+	const struct fed *f = &n->fed;
+	enum core_mode mode = n->w->conf.mode;
+	bool word = n->w->node[1 - n->me].disk.released >= n->disk.other_term && n->disk.other_term;
+
+	if (f->kind == EV_MSG && (f->msg == MSG_PROMISE || f->msg == MSG_VOTE))
+		return true;
+	if (mode == CORE_ARBITER)
+		return f->kind == EV_REGISTER;
+	if (mode == CORE_REFERENCE)
+		return f->kind == EV_WITNESS && f->reached && (!f->veto || n->forced);
+	if (mode == CORE_FENCE)
+		return f->fenced || n->forced || word || (n->boot == n->disk.held_boot && n->disk.held == n->disk.term);
+	return n->forced || n->core->facts.address_held; /* as it was shown to it */
+}
+
+static void check_promoted(struct node *n, const struct core_action *a)
+{
+	if (a->to != ROLE_PROMOTING || a->from == ROLE_PRIMARY || a->from == ROLE_PROMOTING)
+		return;
+	if (!has_ground(n))
+		fail(n->w, "%s becomes primary of term %llu without a ground", n->w->conf.name[n->me],
+			(unsigned long long)n->disk.term);
+	check_taken(n);
 }
 
 /* A promotion opened its gate: every acknowledged row must be there. */
@@ -51,10 +120,12 @@ void check_opened(struct node *n)
 	for (int i = 1; !w->conf.lossless && missing && i <= w->rows; i++)
 		if (w->acked[i] == 1 && !here[i])
 			w->acked[i] = 2;
-	if (n->disk.term < w->top_term)
+	/* a reference address knows no terms: without an in-sync record a node may not have heard of the last one */
+	if (n->disk.term < w->top_term && !torn(w) && !(w->conf.mode == CORE_REFERENCE && !w->conf.lossless))
 		fail(w, "%s opened its gate in term %llu after one had been open in term %llu", w->conf.name[n->me],
 			(unsigned long long)n->disk.term, (unsigned long long)w->top_term);
-	w->top_term = n->disk.term;
+	if (n->disk.term > w->top_term)
+		w->top_term = n->disk.term;
 	n->forced = false;
 	if (o->core->cmd.stage == STAGE_NONE || o->core->cmd.c.kind != CMD_FAILOVER)
 		o->forced = false;
@@ -106,8 +177,10 @@ static void check_gate(struct node *n, const struct core_action *a)
 {
 	const struct core_disk *d = &n->disk;
 
-	if (n->role == ROLE_STARTING && !(a->until == 0 && n->core->reg.sync.in_sync && n->core->facts.mysql_writable &&
-						!n->core->facts.semi_on))
+	bool maybe = n->w->conf.mode == CORE_ARBITER ? n->core->reg.sync.in_sync : d->alone != d->term;
+	bool bare = n->core->facts.mysql_writable && !n->core->facts.semi_on;
+
+	if (n->role == ROLE_STARTING && !(a->until == 0 && maybe && bare))
 		fail(n->w, "%s touches the gate before it is confirmed", n->w->conf.name[n->me]);
 	if (a->until > local_now(n) && (d->owner != n->me || d->voted != n->me || d->released >= d->term))
 		fail(n->w, "%s keeps its gate open without holding the term on its disk", n->w->conf.name[n->me]);
@@ -118,7 +191,8 @@ static void check_gate(struct node *n, const struct core_action *a)
 static void check_config(struct node *n, const struct core_action *a)
 {
 	const struct core *c = n->core;
-	bool takes = !n->w->exists || n->w->value.holder != n->me;
+	bool stands = a->rev == (n->w->exists ? n->w->rev : 0); /* a swap of an older revision takes nothing */
+	bool takes = stands && (!n->w->exists || n->w->value.holder != n->me);
 	bool differs = n->heard_config && n->config != n->heard_config && c->facts.config;
 	bool held = n->w->t < n->held_until - n->w->conf.flap_window / 8;			  /* clocks differ */
 	bool own = n->disk.owner != 1 - n->me && n->disk.term && c->disk.held + c->disk.released; /* taken back */
@@ -168,8 +242,37 @@ void check_action(struct node *n, const struct core_action *a)
 		check_gate(n, a);
 	else if (a->kind == ACT_REG_CAS)
 		check_cas(n, a);
-	else if (a->kind == ACT_ROLE)
+	else if (a->kind == ACT_ROLE) {
 		check_gives_up(n, a);
+		check_promoted(n, a);
+	}
+}
+
+/* Invariant 4: a packet of an older term changes nothing, whichever life of the other it is of. Tried on a copy of the core. */
+void check_older(struct node *n, const struct msg *m)
+{
+	static struct core copy;
+	static struct core_out out;
+	struct core_event ev = { .kind = EV_MSG, .msg = m }, tick = { .kind = EV_TICK };
+	const struct core_disk *d = &n->core->disk;
+	struct core *c = &copy;
+
+	if (m->term >= d->term || (m->kind == MSG_RELEASED && m->term >= d->other_term))
+		return; /* a word stands until the other holds again */
+	memcpy(c, n->core, sizeof(*c));
+	core_handle(c, &tick, local_now(n), &out); /* what time alone brings */
+	enum role role = c->role;
+	us_t until = authority_until(c), promise = c->promise;
+	struct core_disk before = c->disk;
+
+	core_handle(c, &ev, local_now(n), &out);
+	if (c->role != role || authority_until(c) > until || (c->disk.term != before.term && c->disk.voted != n->me) ||
+		c->disk.voted != before.voted || c->disk.owner != before.owner)
+		fail(n->w, "%s: a %s of term %llu moves it in term %llu", n->w->conf.name[n->me], msg_kind_names[m->kind],
+			(unsigned long long)m->term, (unsigned long long)before.term);
+	if (c->promise < promise && !c->peer_released)
+		fail(n->w, "%s: a %s of term %llu ends a promise of term %llu", n->w->conf.name[n->me],
+			msg_kind_names[m->kind], (unsigned long long)m->term, (unsigned long long)before.term);
 }
 
 /* --- after healing ------------------------------------------------------------------------------------------------------ */

@@ -20,8 +20,20 @@ static void set_wake(struct node *n)
 	at(n->w, in > 0 ? (us_t)in + 1 : 1, W_WAKE, n->me, n->wake_gen, n->start, NULL);
 }
 
+static bool fenced(const struct node *n, const struct core_event *ev)
+{
+	return ev->kind == EV_STEP && ev->step.outcome == STEP_OK && n->feeding == STEP_FENCE;
+}
+
 void node_feed(struct node *n, const struct core_event *ev)
 {
+	n->fed = (struct fed){ .kind = ev->kind, .fenced = fenced(n, ev) };
+	if (ev->kind == EV_MSG)
+		n->fed.msg = ev->msg->kind;
+	if (ev->kind == EV_WITNESS) {
+		n->fed.reached = ev->witness.reached;
+		n->fed.veto = ev->witness.veto && n->core->ask.kind == WITNESS_CLEAR;
+	}
 	core_handle(n->core, ev, local_now(n), &n->out);
 	n->out_at = 0;
 	perform(n);
@@ -38,6 +50,7 @@ static void do_persist(struct node *n, const struct core_action *a)
 	if (a->disk.term == n->disk.term && n->disk.voted != NOBODY && n->disk.term && a->disk.voted != n->disk.voted)
 		fail(n->w, "%s: two votes in term %llu", n->w->conf.name[n->me], (unsigned long long)n->disk.term);
 	n->disk = a->disk;
+	n->doubt = false;
 }
 
 static void do_gate(struct node *n, const struct core_action *a)
@@ -72,6 +85,8 @@ static us_t usual_time(struct world *w, enum step_kind k)
 	case STEP_MYSQL_DEMOTE:
 	case STEP_MYSQL_FOLLOW:
 		return (us_t)rnd_in(w, 2e3, rnd(w) < .9 ? 60e3 : 1500e3);
+	case STEP_FENCE: /* the command confirms; some devices are slow */
+		return (us_t)rnd_in(w, 2e4, rnd(w) < .7 ? 3e5 : 3e6);
 	default:
 		return (us_t)rnd_in(w, 300, 20e3);
 	}
@@ -93,8 +108,12 @@ static void do_step(struct node *n, const struct core_action *a)
 		.deadline = w->t + a->timeout_us,
 		.mark = -1,
 		.outcome = STEP_OK };
-	if (r < w->step_fail)
+	if (r < (a->step == STEP_FENCE ? w->fence_fail : w->step_fail))
 		d->outcome = rnd(w) < .5 ? STEP_FAILED : STEP_UNKNOWN;
+	if (a->step == STEP_FENCE && in > a->timeout_us) { /* ended by its deadline; what it had asked for may still happen */
+		d->outcome = STEP_UNKNOWN;
+		in = a->timeout_us;
+	}
 	at(w, in, W_EFFECT, n->me, a->serial, n->start, NULL);
 }
 
@@ -160,6 +179,7 @@ static void perform_one(struct node *n, const struct core_action *a)
 		ask(n, a, a->kind == ACT_REG_CAS);
 		break;
 	case ACT_WITNESS:
+		ask_witness(n, a);
 		break;
 	case ACT_GATE:
 		do_gate(n, a);
@@ -200,6 +220,8 @@ static void perform(struct node *n)
 
 		if (w->crash_p > 0 && rnd(w) < w->crash_p) {
 			tell(n, "crashes before action %zu of a list", n->out_at);
+			if (a->kind == ACT_PERSIST && !n->disk_bad && rnd(w) < .5)
+				do_persist(n, a); /* the last write was kept */
 			node_crash(n, rnd(w) < .3);
 			return;
 		}
@@ -215,6 +237,8 @@ static void perform(struct node *n)
 			struct core_event ev = { .kind = EV_DISK_FAILED };
 
 			tell(n, "the disk refuses");
+			n->refused = a->disk; /* a crash before the next write shows which of the two it kept */
+			n->doubt = true;
 			n->role = n->core->role; /* the note of a change went with the list */
 			node_feed(n, &ev);
 			return;
@@ -237,6 +261,7 @@ void node_boot(struct node *n)
 		return;
 	if (!n->power) {
 		n->power = true;
+		n->offset = rnd_in(w, 1e6, 5e6) - n->rate * (double)w->t; /* a monotonic clock begins anew with the host */
 		n->boot = 1 + pick(w, 1u << 30);
 		at(w, (us_t)rnd_in(w, 1e4, 8e5), W_SERVER_UP, n->me, 0, 0, NULL);
 	}
@@ -267,8 +292,15 @@ void node_boot(struct node *n)
 static void count_cells(struct node *n)
 {
 	for (int r = 0; r < ROLE_COUNT; r++)
-		for (int e = 0; e < ROLE_EVENT_COUNT; e++)
-			n->w->coverage[r][e] += core_role_reached(n->core, (enum role)r, (size_t)e);
+		for (int e = 0; e < ROLE_EVENT_COUNT; e++) {
+			unsigned reached = core_role_reached(n->core, (enum role)r, (size_t)e);
+
+			n->w->coverage[r][e] += reached;
+			if (reached && !core_role_possible((enum role)r, (size_t)e))
+				fail(n->w, "%s: in role %s \"%s\" happened, which cannot happen: %s",
+					n->w->conf.name[n->me], role_names[r], core_role_event_name((size_t)e),
+					core_role_sentence((enum role)r, (size_t)e));
+		}
 }
 
 void node_crash(struct node *n, bool power)
@@ -277,6 +309,9 @@ void node_crash(struct node *n, bool power)
 		tell(n, power ? "loses power" : "the supervisor ends");
 		count_cells(n);
 	}
+	if (n->doubt && rnd(n->w) < .5)
+		n->disk = n->refused;
+	n->doubt = false;
 	n->running = false;
 	n->out_held = false;
 	n->role = ROLE_STARTING;
@@ -289,6 +324,7 @@ void node_crash(struct node *n, bool power)
 		return;
 	n->power = false;
 	n->gate = -1;
+	n->address_until = 0;
 	n->address = false;
 	server_kill(n);
 }
@@ -350,7 +386,9 @@ static void on_result(struct world *w, struct event *e)
 		n->stage |= d->step == STEP_ADDRESS_ADD ? ADDRESSED : d->step == STEP_REDIS_PROMOTE ? R_PROMOTED : 0;
 		n->stage |= d->step == STEP_REDIS_VERIFY ? R_VERIFIED : 0;
 	}
+	n->feeding = (int)d->step;
 	node_feed(n, &ev);
+	n->feeding = NOBODY;
 }
 
 static void on_continue(struct world *w, struct event *e)

@@ -33,7 +33,7 @@ static void acknowledge(struct node *n, int from, int to)
 			return; /* the answer does not reach the client */
 		if (w->acked[n->db.log[i]])
 			continue;
-		w->acked[n->db.log[i]] = n->db.bare ? 2 : 1;
+		w->acked[n->db.log[i]] = n->db.bare || torn(w) ? 2 : 1;
 		w->n_acked++;
 	}
 }
@@ -201,7 +201,11 @@ static void look(struct node *n, struct core_facts *f)
 	f->boot = n->boot;
 	f->config = n->config;
 	f->section[SECTION_PROBES] = (uint32_t)n->config;
-	if (!s->up)
+	if (w->probe_lies > 0 && rnd(w) < w->probe_lies)
+		f->ill = !f->ill;
+	if (w->probe_lies > 0 && rnd(w) < w->probe_lies)
+		f->ready = !f->ready;
+	if (!s->up || f->ill)
 		snprintf(f->why, sizeof(f->why), "the database server does not run");
 }
 
@@ -304,6 +308,18 @@ static bool follow(struct node *n, char *text, size_t size)
 	return true;
 }
 
+/* Fenced: off, and back some time later. */
+static void power_off(struct node *n, struct node *o)
+{
+	struct world *w = n->w;
+
+	tell(n, "the fence device switches %s off", w->conf.name[o->me]);
+	if (!o->power)
+		return;
+	node_crash(o, true);
+	at(w, (us_t)rnd_in(w, 3e4, rnd(w) < .3 ? 5e5 : 8e6), W_BOOT, o->me, 0, 0, NULL);
+}
+
 /* The effect itself, at once. False: refused, nothing done. */
 bool effect(struct node *n, enum step_kind k, int64_t db_start, char *text, size_t size)
 {
@@ -312,6 +328,9 @@ bool effect(struct node *n, enum step_kind k, int64_t db_start, char *text, size
 
 	text[0] = '\0';
 	switch (k) {
+	case STEP_FENCE:
+		power_off(n, o);
+		return true;
 	case STEP_MYSQL_PROMOTE:
 		return promote(n, db_start, text, size);
 	case STEP_MYSQL_VERIFY:
@@ -407,7 +426,7 @@ static bool waits(struct node *n, struct doing *d)
 
 static bool late_kind(enum step_kind k)
 {
-	return k == STEP_MYSQL_FREEZE || k == STEP_MYSQL_DEMOTE || k == STEP_MYSQL_FOLLOW;
+	return k == STEP_MYSQL_FREEZE || k == STEP_MYSQL_DEMOTE || k == STEP_MYSQL_FOLLOW || k == STEP_FENCE;
 }
 
 void do_effect(struct node *n, struct doing *d)
@@ -456,6 +475,10 @@ void do_effect(struct node *n, struct doing *d)
 /* The helper is gone, so of its statements only the one that was waiting for a lock takes effect: the freeze. */
 static void on_late(struct node *n, struct event *e)
 {
+	if (e->a == STEP_FENCE) {
+		power_off(n, other(n));
+		return;
+	}
 	if (!n->db.up || (uint64_t)n->db.start != e->b)
 		return;
 	tell(n, "the freeze of a late %s takes effect", step_names[e->a]);

@@ -15,7 +15,7 @@
 
 #include <stdlib.h>
 
-enum { ARB = 2, PLACES = 3, MAX_ROWS = 8192, MAX_STEPS_OUT = 24, MAX_LISTS = 2 };
+enum { ARB = 2, REF = 3, PLACES = 4, MAX_ROWS = 8192, MAX_STEPS_OUT = 24, KEPT = 64 };
 
 struct world;
 struct node;
@@ -27,6 +27,7 @@ enum what {
 	W_PACKET,    /* p = struct packet */
 	W_ASK,	     /* p = struct question: arrives at the arbiter */
 	W_ANSWER,    /* p = struct question: arrives back at the node */
+	W_WITNESS,   /* a = id, b = start: what the world around says; WITNESS_… bits above the id */
 	W_GIVE_UP,   /* a = attempt id: the shell's own deadline */
 	W_EFFECT,    /* a = serial, b = incarnation count: a step touches the world */
 	W_RESULT,    /* the same: its outcome reaches the core */
@@ -59,6 +60,8 @@ struct event {
 struct packet {
 	struct msg m;
 	uint64_t start; /* sender's count of starts */
+	us_t sent;
+	bool played;
 	uint64_t echo;	/* start of the receiver that the sender had heard of */
 	struct packet *next;
 };
@@ -89,6 +92,15 @@ struct server {
 
 /* --- a node ------------------------------------------------------------------------------------------------------------------ */
 
+/* What was fed to a core last: on what ground it may have become primary by it. */
+struct fed {
+	enum core_event_kind kind;
+	enum msg_kind msg;
+	bool reached, veto, fenced;
+};
+
+enum { SAW_REACHED = 1, SAW_VETO = 2 }; /* W_WITNESS: bits 32 and 33 of a */
+
 struct doing {
 	uint32_t serial; /* 0: free */
 	enum step_kind step;
@@ -117,7 +129,8 @@ struct node {
 	us_t stalled; /* true time until which the supervisor does not run */
 	struct core *core;
 	struct core_disk disk; /* what survives */
-	bool disk_bad;
+	bool disk_bad, doubt;
+	struct core_disk refused; /* what the disk said it had not stored, and may have */
 	us_t gate; /* kernel element, local clock */
 	bool address;
 	us_t address_until; /* local: the broom */
@@ -136,8 +149,17 @@ struct node {
 	bool forced; /* the operator's force is under way or won the present term */
 	bool stop_asked;
 	bool observing;
-	uint64_t max_term;
-	us_t last_gate_set;
+	struct fed fed;
+	int feeding; /* step whose outcome is being fed */
+	/* true times; without a third vote */
+	us_t heard_sent; /* when the newest packet of the other that was fed had been sent */
+	struct {
+		uint32_t id;
+		enum witness_kind kind;
+		us_t at;
+	} asked[4];	/* newest questions to the world around */
+	us_t confirmed; /* when the newest of them that was answered well had been put */
+	us_t fence_began;
 };
 
 /* --- the world ------------------------------------------------------------------------------------------------------------------ */
@@ -148,12 +170,17 @@ struct world {
 	struct event *heap;
 	size_t n, cap;
 	struct packet *free_packets;
+	struct packet kept[KEPT]; /* recorded, to be played back */
+	size_t n_kept;
 	struct question *free_questions;
 	struct core_conf conf;
 	struct node node[NODES];
 	uint64_t file[NODES]; /* digest of each node's configuration file; read at the start only */
 	bool link[PLACES][PLACES];
-	double loss, step_fail, crash_p, stall_p, disk_p;
+	double loss, step_fail, crash_p, stall_p, fence_fail, lies, probe_lies;
+	bool torn; /* reference mode: both are primary, cut from each other, and both reach the reference */
+	int torn_old;
+	us_t torn_since;
 	bool tidy; /* healed */
 	bool calm; /* no faults at all yet */
 	bool arb_up;
@@ -176,7 +203,7 @@ struct world {
 	/* directed */
 	void (*hook)(struct world *w);
 	int phase;
-	us_t late, window;
+	us_t late, window, slow_ref;
 };
 
 /* world.c */
@@ -195,6 +222,8 @@ void on_packet(struct world *w, struct event *e);
 void ask(struct node *n, const struct core_action *a, bool cas);
 void on_ask(struct world *w, struct event *e);
 void on_answer(struct world *w, struct event *e);
+void ask_witness(struct node *n, const struct core_action *a);
+void on_witness_answer(struct world *w, struct event *e);
 bool linked(const struct world *w);
 void tell(struct node *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void tell_world(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -229,6 +258,8 @@ void fail(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2
 void check_gates(struct world *w);
 void check_action(struct node *n, const struct core_action *a);
 void check_opened(struct node *n);
+bool torn(struct world *w);
+void check_older(struct node *n, const struct msg *m);
 bool is_well(struct world *w);
 void dump(struct node *n);
 

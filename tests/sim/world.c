@@ -150,6 +150,8 @@ static us_t way(struct world *w, int from, int to)
 {
 	if (w->phase == 1 && from == 1 && to == 0)
 		return 225000; /* the directed run's one slow confirmation */
+	if (w->slow_ref && from == REF)
+		return w->slow_ref;
 	return w->phase ? 500 : net_delay(w);
 }
 
@@ -168,9 +170,11 @@ void send_packet(struct node *n, const struct msg *m)
 			continue;
 		p = packet_new(w);
 		p->m = *m;
+		p->played = false;
 		p->m.counter = counter;
 		p->start = n->start;
 		p->echo = n->seen_start;
+		p->sent = w->t;
 		at(w, way(w, n->me, to), W_PACKET, to, 0, 0, p);
 	}
 }
@@ -187,8 +191,23 @@ static void hear_hold(struct node *n, const struct packet *p)
 		n->held_until = p->m.hold_us ? n->w->t + (us_t)p->m.hold_us : 0;
 }
 
-/* As wire/ does it: a new incarnation acts only once it has echoed ours, a past one never again. Doubled and reordered packets
- * of the present one are let through, which is more than wire/ does. */
+/* A recorded packet is played back: of this life or an earlier one, a moment or half a minute old. */
+static void play_back(struct world *w, int to, const struct packet *fresh)
+{
+	size_t i = pick(w, KEPT);
+	struct packet *p;
+
+	if (w->kept[i].start && w->kept[i].m.from == 1 - to && rnd(w) < .5) {
+		p = packet_new(w);
+		*p = w->kept[i];
+		p->played = true;
+		at(w, net_delay(w), W_PACKET, to, 0, 0, p);
+	}
+	w->kept[pick(w, KEPT)] = *fresh;
+}
+
+/* As wire/ does it: a new incarnation acts only once it has echoed ours, a past one never again. Doubled, reordered and played-back
+ * packets of the present one are let through, however old, which is more than wire/ does. */
 void on_packet(struct world *w, struct event *e)
 {
 	struct node *n = &w->node[e->node];
@@ -197,12 +216,18 @@ void on_packet(struct world *w, struct event *e)
 
 	if (put_off(w, e))
 		return;
+	if (!w->tidy && !p->played && rnd(w) < .02)
+		play_back(w, e->node, p);
+	if (n->running && p->played)
+		check_older(n, &p->m);
 	if (n->running && p->start >= n->seen_start) {
 		n->seen_start = p->start; /* a hello is only echoed, by the next packet */
 		if (p->echo == n->start && p->start >= n->peer_start) {
 			n->peer_start = p->start;
 			n->heard_config = p->m.config;
 			hear_hold(n, p);
+			if (p->sent > n->heard_sent)
+				n->heard_sent = p->sent;
 			node_feed(n, &ev);
 		}
 	}
@@ -290,6 +315,44 @@ void on_answer(struct world *w, struct event *e)
 	question_free(w, q);
 }
 
+/* --- the world around ----------------------------------------------------------------------------------------------------------- */
+
+/* A reference address answers when it is reached both ways. Signs of the other's life are seen only over a whole path to it, and
+ * not always; what errs, errs to the safe side. An answer may come after the shell has given up. */
+void ask_witness(struct node *n, const struct core_action *a)
+{
+	struct world *w = n->w;
+	struct node *o = &w->node[1 - n->me];
+	bool reached = passes(w, n->me, REF) && passes(w, REF, n->me) && rnd(w) >= w->lies;
+	bool seen = linked(w) && (gate_open(o) || address_held(o)) && (w->calm || rnd(w) < .9);
+	uint64_t bits = (reached ? SAW_REACHED : 0) | (seen || rnd(w) < w->lies ? SAW_VETO : 0);
+	us_t in = way(w, n->me, REF) + way(w, REF, n->me);
+
+	memmove(&n->asked[1], &n->asked[0], sizeof(n->asked) - sizeof(n->asked[0]));
+	n->asked[0].id = a->id;
+	n->asked[0].kind = a->witness;
+	n->asked[0].at = w->t;
+	at(w, in, W_WITNESS, n->me, a->id | bits << 32, n->start, NULL);
+	at(w, (us_t)((double)a->timeout_us / n->rate), W_WITNESS, n->me, a->id, n->start, NULL);
+}
+
+void on_witness_answer(struct world *w, struct event *e)
+{
+	struct node *n = &w->node[e->node];
+	unsigned bits = (unsigned)(e->a >> 32);
+	struct core_event ev = { .kind = EV_WITNESS,
+		.witness = { (uint32_t)e->a, bits & SAW_REACHED, bits & SAW_VETO, bits & SAW_VETO ? "it lives" : "" } };
+
+	if (!n->running || n->start != e->b || put_off(w, e))
+		return;
+	if (w->packets)
+		tell(n, "the world around: %sreached%s", ev.witness.reached ? "" : "not ", ev.witness.veto ? ", a veto" : "");
+	for (size_t i = 0; i < ARRAY_LEN(n->asked) && ev.witness.reached; i++)
+		if (n->asked[i].id == ev.witness.id && n->core->ask.id == ev.witness.id && n->asked[i].at > n->confirmed)
+			n->confirmed = n->asked[i].at;
+	node_feed(n, &ev);
+}
+
 /* --- running -------------------------------------------------------------------------------------------------------------------- */
 
 bool put_off(struct world *w, struct event *e)
@@ -344,6 +407,7 @@ static what_fn *const table[W_COUNT] = {
 	[W_PACKET] = on_packet,
 	[W_ASK] = on_ask,
 	[W_ANSWER] = on_answer,
+	[W_WITNESS] = on_witness_answer,
 	[W_GIVE_UP] = on_give_up,
 	[W_EFFECT] = node_event,
 	[W_RESULT] = node_event,
@@ -388,10 +452,14 @@ static void conf_init(struct world *w)
 	c->prefer = r < .5 ? 0 : NOBODY;
 	snprintf(c->name[0], sizeof(c->name[0]), "n1");
 	snprintf(c->name[1], sizeof(c->name[1]), "n2");
-	c->mode = rnd(w) < .85 ? CORE_ARBITER : CORE_MANUAL;
+	r = rnd(w);
+	c->mode = r < .66 ? CORE_ARBITER : r < .8 ? CORE_REFERENCE : r < .92 ? CORE_FENCE : CORE_MANUAL;
 	c->lease = US_PER_SEC;
 	c->interval = rnd(w) < .5 ? 100 * US_PER_MS : 150 * US_PER_MS;
 	c->arbiter_timeout = 300 * US_PER_MS;
+	c->witness_timeout = 200 * US_PER_MS;
+	c->fence_timeout = 2 * US_PER_SEC;
+	c->fence_delay = 500 * US_PER_MS;
 	c->has_mysql = true;
 	c->has_redis = rnd(w) < .2;
 	c->has_vip = true;

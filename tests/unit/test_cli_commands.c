@@ -119,7 +119,7 @@ static const struct cli_command table[] = { { .name = "status", .fn = cli_status
 	{ .name = "switchover", .fn = cli_switchover }, { .name = "switchback", .fn = cli_switchback },
 	{ .name = "failover", .fn = cli_failover }, { .name = "pause", .fn = cli_pause },
 	{ .name = "resume", .fn = cli_resume }, { .name = "rejoin", .fn = cli_rejoin }, { .name = "is", .fn = cli_is },
-	{ .name = "notify", .fn = cli_notify }, { .name = "doctor", .fn = cli_later },
+	{ .name = "notify", .fn = cli_notify }, { .name = "report", .fn = cli_later },
 	{ .name = "check", .fn = cli_check }, { .name = "keygen", .fn = cli_keygen },
 	{ .name = "probe", .fn = cli_probe }, { .name = "vip", .fn = cli_vip } };
 
@@ -198,7 +198,7 @@ static void test_usage(void **state)
 		{ "vip", 2, "vip release" },
 		{ "vip drop", 2, "vip release" },
 		{ "check more", 2, "named with -c" },
-		{ "doctor", 1, "not in this version" },
+		{ "report", 1, "not in this version" },
 	};
 	check(*state, rows, ARRAY_LEN(rows));
 }

@@ -12,6 +12,7 @@ struct pair {
 	struct conf conf;
 	struct core_view core;
 	struct wire_session wire;
+	struct path_view path[2];
 	struct db_facts mysql[NODES], redis[NODES];
 	struct probe_spec spec[2];
 	struct probe_state probe[2];
@@ -57,6 +58,8 @@ static void point(struct pair *p)
 		.core = &p->core,
 		.blockers = p->blockers,
 		.wire = &p->wire,
+		.paths = p->path,
+		.n_paths = 1,
 		.mysql = { &p->mysql[0], &p->mysql[1] },
 		.redis = { &p->redis[0], &p->redis[1] },
 		.vip_held = p->held,
@@ -124,7 +127,9 @@ static struct pair *healthy(void)
 		.n_steps = 1 };
 	g->steps[0].step = STEP_MYSQL_PROMOTE;
 	g->steps[0].took_us = 4120;
-	p->wire.rtt_us = 200;
+	p->path[0] = (struct path_view){
+		.local = "10.77.0.1", .remote = "10.77.0.2", .loss = 0, .rtt_us = 200, .silent_us = 40 * US_PER_MS
+	};
 	p->wire.count[WIRE_OK] = 99;
 	for (size_t i = 0; i < 2; i++) {
 		p->probe[i].state = PS_UP;
@@ -152,7 +157,9 @@ static struct pair *unknown(void)
 		.role = ROLE_STARTING, .primary = NOBODY, .arbiter = ARB_DOWN, .peer_silent_us = US_UNKNOWN
 	};
 	p->core.change.from = p->core.change.to = NOBODY;
-	p->wire.rtt_us = US_UNKNOWN;
+	p->path[0] = (struct path_view){
+		.local = "10.77.0.1", .remote = "10.77.0.2", .loss = -1, .rtt_us = US_UNKNOWN, .silent_us = US_UNKNOWN
+	};
 	for (int i = 0; i < NODES; i++)
 		p->mysql[i] = (struct db_facts){ .lag = US_UNKNOWN, .silence = US_UNKNOWN, .unapplied = -1 };
 	p->upstream.now[0].weight = p->upstream.now[1].weight = 1;
@@ -232,6 +239,16 @@ static void break_peer(struct pair *p)
 {
 	p->core.peer = PEER_SILENT;
 }
+static void break_path(struct pair *p)
+{
+	p->path[1] = (struct path_view){ .local = "192.168.9.1",
+		.remote = "192.168.9.2",
+		.silent = true,
+		.loss = 100,
+		.rtt_us = 150,
+		.silent_us = 1 };
+	p->view.n_paths = 2;
+}
 static void break_two_primaries(struct pair *p)
 {
 	p->core.peer_role = ROLE_PRIMARY;
@@ -295,6 +312,7 @@ static void test_exit(void **state)
 		{ "not ready", break_ready, 1 },
 		{ "out of sync", break_sync, 1 },
 		{ "peer silent", break_peer, 1 },
+		{ "a heartbeat path silent", break_path, 1 },
 		{ "two primaries", break_two_primaries, 1 },
 		{ "no authority", break_authority, 1 },
 		{ "mysql dead", break_mysql, 1 },
@@ -496,12 +514,55 @@ static void test_not_utf8(void **state)
 	free(p);
 }
 
+static void has(const char *text, const char *part)
+{
+	if (!strstr(text, part))
+		fail_msg("lacks \"%s\":\n%s", part, text);
+}
+
+/* A silent path is named everywhere, and its old round trip is not taken for the pair's. */
+static void test_paths(void **state)
+{
+	static const struct {
+		char *(*print)(const json_t *);
+		const char *parts[3];
+	} rows[] = {
+		{ status_metrics,
+			{ "hactl_path_alive{local=\"192.168.9.1\",remote=\"192.168.9.2\"} 0\n",
+				"hactl_path_loss_ratio{local=\"192.168.9.1\",remote=\"192.168.9.2\"} 1\n",
+				"hactl_path_rtt_seconds{local=\"10.77.0.1\",remote=\"10.77.0.2\"} 0.0002\n" } },
+	};
+	struct pair *p = healthy();
+
+	(void)state;
+	break_path(p);
+	json_t *s = status_json(&p->view);
+	auto_free char *text = status_text(s, false);
+	has(text, "path 192.168.9.1 - 192.168.9.2  silent, loss 100 %, round trip 0.1");
+	has(text, "path 10.77.0.1 - 10.77.0.2  alive, loss 0 %, round trip 0.2 ms");
+	has(text, "heartbeat path 192.168.9.1 - 192.168.9.2 is silent");
+	assert_true(json_number_value(json_object_get(json_object_get(s, "peer"), "rtt_ms")) == 0.2);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		auto_free char *out = rows[i].print(s);
+		for (size_t k = 0; k < ARRAY_LEN(rows[i].parts); k++)
+			has(out, rows[i].parts[k]);
+	}
+	json_decref(s);
+	p->core.peer = PEER_SILENT; /* one cause, one sentence */
+	s = status_json(&p->view);
+	auto_free char *silent = status_text(s, false);
+	assert_null(strstr(silent, "hangs on what is left"));
+	json_decref(s);
+	free(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_healthy),
 		cmocka_unit_test(test_unknown_is_null),
 		cmocka_unit_test(test_exit),
+		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_paused_once),
 		cmocka_unit_test(test_no_record),
 		cmocka_unit_test(test_stale_facts),

@@ -76,6 +76,8 @@ static struct core_disk full_disk(void)
 		.bound_db = -18,
 		.bound_prev = 19,
 		.sync_floor = 20,
+		.alone = 21,
+		.held_boot = 22,
 		.paused = true,
 		.pause_mine = false };
 
@@ -87,7 +89,8 @@ static void assert_same(const struct core_disk *a, const struct core_disk *b)
 {
 	assert_true(a->term == b->term && a->other_term == b->other_term && a->released == b->released);
 	assert_true(a->void_term == b->void_term && a->void_seq == b->void_seq && a->sync_floor == b->sync_floor);
-	assert_true(a->held == b->held && a->served == b->served);
+	assert_true(a->held == b->held && a->served == b->served && a->alone == b->alone);
+	assert_true(a->held_boot == b->held_boot);
 	assert_true(a->bound_db == b->bound_db && a->bound_prev == b->bound_prev);
 	assert_int_equal(a->voted, b->voted);
 	assert_int_equal(a->owner, b->owner);
@@ -99,9 +102,11 @@ static void assert_same(const struct core_disk *a, const struct core_disk *b)
 /* --- damaged ------------------------------------------------------------------------------------------------------------------- */
 
 #define WHOLE(term_, voted_, owner_, paused_, mine_, reason_)                                                          \
-	"{\"version\":1,\"term\":" term_ ",\"other_term\":\"0\",\"released\":\"0\",\"void_term\":\"0\",\"void_seq\":\"0\",\"held\":" \
+	"{\"version\":1,\"term\":" term_                                                                               \
+	",\"other_term\":\"0\",\"released\":\"0\",\"void_term\":\"0\",\"void_seq\":\"0\",\"held\":"                    \
 	"\"0\",\"served\":\"0\",\"bound_db\":\"0\",\"bound_prev\":\"0\",\"sync_floor\":\"0\",\"voted\":" voted_        \
-	",\"flap\":false,\"owner\":" owner_ ",\"paused\":" paused_ ",\"pause_mine\":" mine_ ",\"pause_reason\":" reason_ "}"
+	",\"flap\":false,\"owner\":" owner_ ",\"paused\":" paused_ ",\"pause_mine\":" mine_                            \
+	",\"pause_reason\":" reason_ "}"
 
 static const struct {
 	const char *name, *text;
@@ -374,6 +379,37 @@ static void a_cut_character_is_stored(void **state)
 	assert_string_equal(back.pause_reason, d.pause_reason);
 }
 
+/* Of version 1: what it lacks is as it was on a node that knew no such thing. */
+static void an_older_file_is_read(void **state)
+{
+	static const char text[] = WHOLE("\"7\"", "1", "0", "false", "false", "\"\"");
+	struct core_disk want = { .term = 7, .voted = 1, .owner = 0 }, back = full_disk();
+	struct bench *b = *state;
+	struct err e = { "" };
+
+	write_file(b->file, text, strlen(text));
+	assert_int_equal(disk_open(b->s, b->dir, &back, &e), 0);
+	assert_same(&back, &want);
+}
+
+/* The etcd's id; the file removed means that the next one is welcome, and one that nobody can read is no reason to lose the node. */
+static void which_etcd_it_was(void **state)
+{
+	struct bench *b = *state;
+	struct cli cli = { .state_dir = b->dir };
+	auto_free char *path = str_printf("%s/arbiter-cluster", b->dir);
+	struct err e = { "" };
+
+	b->s->cli = &cli;
+	assert_true(disk_cluster(b->s) == 0);
+	assert_int_equal(disk_cluster_store(b->s, UINT64_MAX - 1, &e), 0);
+	assert_true(disk_cluster(b->s) == UINT64_MAX - 1);
+	write_file(path, "none", 4);
+	assert_true(disk_cluster(b->s) == 0);
+	unlink(path);
+	assert_true(disk_cluster(b->s) == 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -389,6 +425,8 @@ int main(void)
 		TEST(first_start),
 		TEST(every_member_comes_back),
 		TEST(a_cut_character_is_stored),
+		TEST(an_older_file_is_read),
+		TEST(which_etcd_it_was),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

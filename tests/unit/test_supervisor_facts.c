@@ -317,6 +317,62 @@ static void staleness_counts_the_primarys_life(void **state)
 	bench_free(b);
 }
 
+/* Both nodes lost their power: neither Redis has followed anybody since, and one of them is all that is left. */
+static struct db_facts booted(uint64_t offset)
+{
+	struct db_facts f = red_replica;
+
+	f.link_up = false;
+	f.silence = f.lag = US_UNKNOWN;
+	f.offset = offset;
+	return f;
+}
+
+static void nobody_to_follow(void **state)
+{
+	const struct {
+		const char *name;
+		struct reg_value reg;
+		struct core_disk disk;
+		uint64_t heard; /* the other's term; 0: it is silent */
+		bool ready;
+		struct db_facts theirs;
+	} rows[] = {
+		{ "nothing is known", { 0 }, { .term = 3, .held = 3 }, 0, false },
+		{ "the register names this node", { .term = 3, .holder = ME }, { .term = 3, .held = 3 }, 0, true },
+		{ "the register names this node, the disk is lost", { .term = 3, .holder = ME }, { 0 }, 0, true },
+		{ "the register names the other", { .term = 4, .holder = PEER }, { .term = 3, .held = 3 }, 0, false },
+		{ "the register is older than the other's term", { .term = 3, .holder = ME },
+			{ .term = 5, .held = 3, .other_term = 4 }, 0, false },
+		{ "the other knows no newer term", { 0 }, { .term = 3, .held = 3, .other_term = 2 }, 3, true },
+		{ "the other knows a newer term", { 0 }, { .term = 3, .held = 3 }, 4, false },
+		{ "the other's word, and the register against it", { .term = 5, .holder = PEER },
+			{ .term = 3, .held = 3 }, 3, false },
+		{ "this node has released it", { 0 }, { .term = 3, .held = 3, .released = 3 }, 3, false },
+		{ "the other held it last", { 0 }, { .term = 3, .held = 2, .other_term = 3 }, 3, false },
+		{ "the other held it last and has as much", { 0 }, { .term = 3 }, 3, true, booted(5) },
+		{ "the other held it last and has more", { 0 }, { .term = 3 }, 3, false, booted(6) },
+		{ "the other is still loading", { 0 }, { .term = 3 }, 3, false, OF(booted(0), f_.loading = true) },
+		{ "the other takes writes", { 0 }, { .term = 3 }, 3, false, OF(booted(0), f_.writable = true) },
+		{ "the other is out of reach", { 0 }, { .term = 3 }, 3, false, { .life = DB_UNREACHABLE } },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct bench *b = bench_new(false, true, false, ME);
+
+		b->s.reg = rows[i].reg;
+		b->s.disk = rows[i].disk;
+		b->s.heard_at = rows[i].heard ? now_us() : 0;
+		b->s.heard.term = rows[i].heard;
+		see(b, PEER, DB_REDIS, rows[i].theirs);
+		see(b, ME, DB_REDIS, booted(5));
+		if (b->s.facts.ready != rows[i].ready)
+			fail_msg("%s: ready %d, %s", rows[i].name, b->s.facts.ready, b->s.facts.why);
+		bench_free(b);
+	}
+}
+
 /* --- the primary's side ------------------------------------------------------------------------------------------------------------------ */
 
 static void the_standbys_stream(void **state)
@@ -327,6 +383,7 @@ static void the_standbys_stream(void **state)
 		int clients;
 		struct db_facts theirs;
 		bool streams, lost;
+		us_t stalled;
 	} rows[] = {
 		{ "not seen", false, 0, { .lag = US_UNKNOWN }, false, false },
 		{ "dead", true, 1, { .life = DB_DEAD }, false, true },
@@ -344,6 +401,9 @@ static void the_standbys_stream(void **state)
 		{ "well, semi-sync off", false, 0, my_replica, true, false },
 		{ "well, semi-sync on", true, 1, my_replica, true, false },
 		{ "well by its own word, and not connected", true, 0, my_replica, true, true },
+		{ "well by its own word, and our commits wait for it", true, 1, my_replica, true, true, US_PER_SEC },
+		{ "our commits wait for a moment", true, 1, my_replica, true, false, US_PER_SEC - 1 },
+		{ "they waited before semi-sync went off", false, 1, my_replica, true, false, 9 * US_PER_SEC },
 	};
 
 	(void)state;
@@ -353,6 +413,7 @@ static void the_standbys_stream(void **state)
 
 		mine.semi_source_on = rows[i].semi_on;
 		mine.semi_clients = rows[i].clients;
+		mine.semi_stalled = rows[i].stalled;
 		see(b, ME, DB_MYSQL, mine);
 		see(b, PEER, DB_MYSQL, rows[i].theirs);
 		if (b->s.facts.standby_streams != rows[i].streams || b->s.facts.standby_lost != rows[i].lost)
@@ -452,6 +513,69 @@ static void unknown_since(void **state)
 	bench_free(b);
 }
 
+/* Two looks at a replica, and whether something came from its source between them; the moment is that of the first look. */
+static void a_stream_that_moves(void **state)
+{
+	const struct {
+		const char *what;
+		enum db_kind kind;
+		struct db_facts before, after;
+		bool moved;
+	} rows[] = {
+		{ "nothing new", DB_MYSQL, OF(my_replica, f_.silence = US_PER_SEC),
+			OF(my_replica, f_.silence = 2 * US_PER_SEC), false },
+		{ "rows", DB_MYSQL, my_replica, OF(my_replica, STR_COPY(f_.received, "0-1-6")), true },
+		{ "a heartbeat of the stream", DB_MYSQL, my_replica, OF(my_replica, f_.silence = 0), true },
+		{ "silence that nobody measured", DB_MYSQL, my_replica, OF(my_replica, f_.silence = US_UNKNOWN),
+			false },
+		{ "a source", DB_MYSQL, my_source, OF(my_source, STR_COPY(f_.received, "0-1-6")), false },
+		{ "a replica that was a source", DB_MYSQL, my_source, OF(my_replica, f_.silence = US_PER_SEC), false },
+		{ "a replica that was dead", DB_MYSQL, OF(my_replica, f_.life = DB_DEAD),
+			OF(my_replica, STR_COPY(f_.received, "0-1-6")), false },
+		{ "bytes", DB_REDIS, red_replica, OF(red_replica, f_.offset = 8), true },
+		{ "no bytes", DB_REDIS, red_replica, red_replica, false },
+		{ "the offset of another master", DB_REDIS, red_replica, OF(red_replica, f_.offset = 2), false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct bench *b = bench_new(true, true, true, PEER);
+		struct server *v = &b->s.server[ME][rows[i].kind];
+		us_t first;
+
+		see(b, ME, rows[i].kind, rows[i].before);
+		assert_true(v->moved_after == 0);
+		first = v->looked.seen_at;
+		while (now_us() <= first) /* two looks are never at one moment */
+			continue;
+		see(b, ME, rows[i].kind, rows[i].after);
+		if (v->moved_after != (rows[i].moved ? first : 0))
+			fail_msg("%s: %s", rows[i].what, v->moved_after ? "taken for news" : "not noticed");
+		bench_free(b);
+	}
+}
+
+/* After a stall nothing is known until each server has been seen anew: the answer that was on its way does not count. */
+static void what_was_known_before_a_stall(void **state)
+{
+	struct bench *b = bench_new(true, false, true, PEER);
+
+	(void)state;
+	see(b, ME, DB_MYSQL, my_replica);
+	assert_true(b->s.facts.known);
+	assert_true(facts_forget(&b->s));
+	assert_false(b->s.facts.known);
+	see(b, ME, DB_MYSQL, my_replica); /* asked before */
+	assert_false(b->s.facts.known);
+	see(b, ME, DB_MYSQL, my_replica);
+	assert_true(b->s.facts.known);
+	bench_free(b);
+
+	b = bench_new(false, false, false, PEER);
+	assert_false(facts_forget(&b->s)); /* without servers there is nothing to forget */
+	bench_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -461,11 +585,14 @@ int main(void)
 		cmocka_unit_test(no_databases),
 		cmocka_unit_test(silence_becomes_illness),
 		cmocka_unit_test(staleness_counts_the_primarys_life),
+		cmocka_unit_test(nobody_to_follow),
 		cmocka_unit_test(the_standbys_stream),
 		cmocka_unit_test(a_dead_source),
 		cmocka_unit_test(what_was_asked_before_an_operation_ended),
 		cmocka_unit_test(would_lose),
 		cmocka_unit_test(unknown_since),
+		cmocka_unit_test(a_stream_that_moves),
+		cmocka_unit_test(what_was_known_before_a_stall),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
  * process alone and is gone with it, however it ends. Root is needed.
  *
  *   client eth0 10.77.0.2/24 ---- eth0 10.77.0.1/24 host 172.30.0.1/24 c0 ---- eth0 172.30.0.2/24 container
+ *                fd77::2/64            fd77::1/64        fd72::1/64                    fd72::2/64
  */
 #ifndef TESTS_UNIT_VIP_LAB_H
 #define TESTS_UNIT_VIP_LAB_H
@@ -19,6 +20,18 @@
 #include <unistd.h>
 
 #define VIP "10.77.0.100"
+
+/* The same lab in the words of one family. */
+struct lab_net {
+	int family, len; /* prefix length of a single address */
+	const char *vip, *vip2, *host, *client, *container, *any;
+	const char *nft; /* table family, and the word before saddr */
+	const char *six; /* ends the names of the gate's sets */
+};
+static const struct lab_net lab_v4 = { AF_INET, 32, VIP, "10.77.0.101", "10.77.0.1", "10.77.0.2", "172.30.0.2",
+	"0.0.0.0", "ip", "" };
+static const struct lab_net lab_v6 = { AF_INET6, 128, "fd77::100", "fd77::101", "fd77::1", "fd77::2", "fd72::2",
+	"::", "ip6", "6" };
 
 enum { LAB_BOUND_MS = 15000 }; /* longest wait for a state; reaching it is a failure */
 
@@ -80,15 +93,23 @@ static inline struct lab *lab_new(void)
 	b->container = lab_new_ns();
 	b->client = lab_new_ns();
 	b->host = lab_new_ns();
+	/* without duplicate address detection, which would keep every address of IPv6 dumb for a second */
+	static const char quick[] = "echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad && ip link set lo up";
+	lab_sh(b->client, "%s", quick);
+	lab_sh(b->container, "%s", quick);
 	lab_sh(b->host,
-		"ip link set lo up && ip link add eth0 type veth peer name eth0 netns /proc/%d/fd/%d && "
+		"%s && ip link add eth0 type veth peer name eth0 netns /proc/%d/fd/%d && "
 		"ip link add c0 type veth peer name eth0 netns /proc/%d/fd/%d && ip addr add 10.77.0.1/24 dev eth0 && "
-		"ip addr add 172.30.0.1/24 dev c0 && ip link set eth0 up && ip link set c0 up && "
-		"echo 1 > /proc/sys/net/ipv4/ip_forward",
-		getpid(), b->client, getpid(), b->container);
-	lab_sh(b->client, "ip link set lo up && ip addr add 10.77.0.2/24 dev eth0 && ip link set eth0 up");
-	lab_sh(b->container, "ip link set lo up && ip addr add 172.30.0.2/24 dev eth0 && ip link set eth0 up && "
-			     "ip route add default via 172.30.0.1");
+		"ip addr add 172.30.0.1/24 dev c0 && ip addr add fd77::1/64 dev eth0 && ip addr add fd72::1/64 dev c0 "
+		"&& "
+		"ip link set eth0 up && ip link set c0 up && echo 1 > /proc/sys/net/ipv4/ip_forward && "
+		"echo 1 > /proc/sys/net/ipv6/conf/all/forwarding",
+		quick, getpid(), b->client, getpid(), b->container);
+	lab_sh(b->client,
+		"ip addr add 10.77.0.2/24 dev eth0 && ip addr add fd77::2/64 dev eth0 && ip link set eth0 up");
+	lab_sh(b->container,
+		"ip addr add 172.30.0.2/24 dev eth0 && ip addr add fd72::2/64 dev eth0 && ip link set eth0 up && "
+		"ip route add default via 172.30.0.1 && ip route add default via fd72::1");
 	lab_enter(b->host);
 	b->loop = loop_new(NULL);
 	LAB_MUST(b->loop);
@@ -123,21 +144,27 @@ static inline void lab_settle(struct lab *b)
 		;
 }
 
-static inline struct sockaddr_in lab_addr(const char *ip, int port)
+static inline struct sockaddr_storage lab_addr(const char *ip, int port)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
-	LAB_MUST(inet_pton(AF_INET, ip, &a.sin_addr) == 1);
+	struct sockaddr_storage a = { .ss_family = strchr(ip, ':') ? AF_INET6 : AF_INET };
+	struct sockaddr_in *four = (struct sockaddr_in *)&a;
+	struct sockaddr_in6 *six = (struct sockaddr_in6 *)&a;
+	LAB_MUST(inet_pton(a.ss_family, ip,
+			 a.ss_family == AF_INET ? (void *)&four->sin_addr : (void *)&six->sin6_addr) == 1);
+	four->sin_port = htons((uint16_t)port); /* both have it in the same place */
 	return a;
 }
 
 /* A bound socket in a namespace, listening if it is a stream. Not blocking. */
 static inline int lab_bind(int ns, int type, const char *ip, int port)
 {
-	struct sockaddr_in a = lab_addr(ip, port);
+	struct sockaddr_storage a = lab_addr(ip, port);
+	bool six = a.ss_family == AF_INET6;
 	lab_enter(ns);
-	int fd = socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = socket(a.ss_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	LAB_MUST(fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int)) == 0);
-	LAB_MUST(setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &(int){ 1 }, sizeof(int)) == 0);
+	LAB_MUST(setsockopt(fd, six ? IPPROTO_IPV6 : IPPROTO_IP, six ? IPV6_FREEBIND : IP_FREEBIND, &(int){ 1 },
+			 sizeof(int)) == 0);
 	LAB_MUST(bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0 && (type != SOCK_STREAM || listen(fd, 8) == 0));
 	return fd;
 }
@@ -145,9 +172,9 @@ static inline int lab_bind(int ns, int type, const char *ip, int port)
 /* Begins a TCP connection; lab_connected tells when it stands. */
 static inline int lab_dial(int ns, const char *ip, int port)
 {
-	struct sockaddr_in a = lab_addr(ip, port);
+	struct sockaddr_storage a = lab_addr(ip, port);
 	lab_enter(ns);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = socket(a.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	LAB_MUST(fd >= 0 && setsockopt(fd, IPPROTO_TCP, 1 /* TCP_NODELAY */, &(int){ 1 }, sizeof(int)) == 0);
 	LAB_MUST(connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0 || errno == EINPROGRESS || errno == EPERM);
 	return fd;
@@ -172,5 +199,12 @@ static inline bool lab_byte(int a, int b, int ms)
 	char c = 'x';
 	return send(a, &c, 1, MSG_NOSIGNAL) == 1 && lab_ready(b, POLLIN, ms) && recv(b, &c, 1, 0) == 1;
 }
+
+/* A test for the one, the other, or both in turn; of a file with setup4, setup6 and teardown. */
+#define ONCE(fn) cmocka_unit_test_setup_teardown(fn, setup4, teardown)
+#define SIX(fn)	 cmocka_unit_test_setup_teardown(fn, setup6, teardown)
+/* clang-format off */
+#define CASE(fn) { #fn " (IPv4)", fn, setup4, teardown, NULL }, { #fn " (IPv6)", fn, setup6, teardown, NULL }
+/* clang-format on */
 
 #endif

@@ -1,0 +1,84 @@
+/* cmd_doctor_grants.c - what hactl's accounts must be allowed, and no more: the one table behind `doctor --grants`, the check of the
+ * accounts found, and the lab's own accounts (tests/lab/test_doctor.py compares).
+ */
+#include "hactl/cli/cmd_doctor.h"
+
+#define SCHEMA_PREFIX "SELECT ON "
+
+static const char *const mariadb_needed[] = {
+	"SLAVE MONITOR",	    /* SHOW ALL SLAVES STATUS */
+	"BINLOG MONITOR",	    /* positions */
+	"REPLICATION SLAVE ADMIN",  /* START, STOP, CHANGE MASTER, gtid_slave_pos */
+	"REPLICATION MASTER ADMIN", /* the source side of semi-sync */
+	"READ_ONLY ADMIN",	    /* read_only, and working under it */
+	"CONNECTION ADMIN",	    /* ending sessions; a place when all connections are taken */
+	"BINLOG ADMIN",
+	"RELOAD",  /* RESET SLAVE */
+	"PROCESS", /* whose sessions there are */
+	NULL,
+};
+
+static const char *const mysql_needed[] = {
+	"REPLICATION CLIENT",
+	"REPLICATION_SLAVE_ADMIN",
+	"SYSTEM_VARIABLES_ADMIN", /* super_read_only, semi-sync, net timeout */
+	"CONNECTION_ADMIN",
+	"RELOAD",
+	"PROCESS",
+	SCHEMA_PREFIX "performance_schema",
+	NULL,
+};
+
+const char redis_acl[] = "-@all +info +role +ping +replicaof +failover +config|get +config|set +client|kill "
+			 "+client|pause +client|unpause "
+			 "+multi +exec +discard +wait +pubsub|numsub";
+
+const char *const *grants_needed(bool mariadb)
+{
+	return mariadb ? mariadb_needed : mysql_needed;
+}
+
+char *grants_statement(const char *const *privileges, size_t n, const char *account)
+{
+	char text[1024] = "";
+	size_t len = 0;
+	bool global = false;
+
+	for (size_t i = 0; i < n; i++)
+		if (!str_starts(privileges[i], SCHEMA_PREFIX)) {
+			str_add(text, sizeof(text), &len, "%s%s", global ? ", " : "GRANT ", privileges[i]);
+			global = true;
+		}
+	if (global)
+		str_add(text, sizeof(text), &len, " ON *.* TO '%s'@'%%';", account);
+	for (size_t i = 0; i < n; i++)
+		if (str_starts(privileges[i], SCHEMA_PREFIX))
+			str_add(text, sizeof(text), &len, "%sGRANT SELECT ON %s.* TO '%s'@'%%';", len ? "\n" : "",
+				privileges[i] + strlen(SCHEMA_PREFIX), account);
+	return xstrdup(text);
+}
+
+void grants_print_sql(bool mariadb, const char *account, const char *replication_account, FILE *to)
+{
+	const char *const *needed = grants_needed(mariadb);
+	size_t n = 0;
+	while (needed[n])
+		n++;
+	auto_free char *grant = grants_statement(needed, n, account);
+	fprintf(to,
+		"-- %s: on the primary; replication carries it to the standby. '%%' may be narrowed to both nodes' "
+		"addresses\n",
+		mariadb ? "MariaDB" : "MySQL");
+	fprintf(to, "CREATE USER IF NOT EXISTS '%s'@'%%' IDENTIFIED BY '...';\n%s\n", account, grant);
+	if (*replication_account)
+		fprintf(to,
+			"CREATE USER IF NOT EXISTS '%s'@'%%' IDENTIFIED BY '...';\nGRANT REPLICATION SLAVE ON *.* TO "
+			"'%s'@'%%';\n",
+			replication_account, replication_account);
+}
+
+void grants_print_redis(const char *account, FILE *to)
+{
+	fprintf(to, "# Redis: on both nodes, then ACL SAVE or the same line as `user` in the file\n");
+	fprintf(to, "ACL SETUSER %s on >... %s\n", account, redis_acl);
+}
