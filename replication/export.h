@@ -27,7 +27,7 @@ int tool_run(struct tool *l, const struct task *t, int fd, struct err *e);
 int tool_read(struct tool *l, const struct task *t, char *out, size_t size, struct err *e);
 
 /* MariaDB, started after a crash as a semi-sync replica, takes unacknowledged transactions out of its log and gives their GTIDs again: two
- * servers may then hold different transactions of one GTID. Compares this server's own last transaction of each domain with the other
+ * servers may then hold different transactions of one GTID. Compares this server's own last transaction, and the last of all, of each domain with the other
  * server's of that GTID. 1 equal (or nothing to compare), 0 different (since: a position before the difference, "" unknown), -1 not known
  * (why says so). */
 int same_content(struct task *t, const char *theirs, char *since, size_t size, struct err *why);

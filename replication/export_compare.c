@@ -2,8 +2,8 @@
  *
  * Seen on 10.11: started after a crash as a semi-sync replica, a server that was primary removes from its log what no replica acknowledged,
  * and numbers its next own transactions from there. The other server may have received the removed ones. What was written after the removal
- * comes last, so the last own transaction of a domain tells: timestamp, statement and row values of it are the same on both servers, or it is
- * not the one that the other server has.
+ * comes last, so the last own transaction of a domain tells, and so does the last one of all: timestamp, statement and row values of it are
+ * the same on both servers, or it is not the one that the other server has.
  */
 #include "replication/export.h"
 
@@ -129,23 +129,37 @@ static void where_it_begins(struct task *t, struct number n, char *since, size_t
 	since[0] = '\0';
 }
 
+/* Is that one of the GTIDs of a position? */
+static bool ends_a_domain(const char *position, const char *one)
+{
+	const char *at = strstr(position, one);
+	size_t n = strlen(one);
+
+	while (at && !((at == position || at[-1] == ',') && (!at[n] || at[n] == ',')))
+		at = strstr(at + 1, one);
+	return at != NULL;
+}
+
 int same_content(struct task *t, const char *theirs, char *since, size_t size, struct err *why)
 {
-	auto_free char *state = xcalloc(1, GTID_TEXT);
+	auto_free char *state = xcalloc(2, GTID_TEXT);
+	char *position = state + GTID_TEXT;
 	char id[32];
 	struct number n;
 	const char *p = state;
 	int all = 1;
 
 	if (sql_value(t->db, id, sizeof(id), why, "SELECT @@global.server_id") < 0 ||
-		sql_value(t->db, state, GTID_TEXT, why, task_stmt(t, ST_EXECUTED)) < 0)
+		sql_value(t->db, state, GTID_TEXT, why, task_stmt(t, ST_EXECUTED)) < 0 ||
+		gtid_as_position(true, state, position, GTID_TEXT) < 0)
 		return -1;
 	for (; sscanf(p, " %" SCNu32 "-%" SCNu32 "-%" SCNu64, &n.domain, &n.server, &n.seq) == 3; p++) {
 		char one[96];
 		int r;
 
 		snprintf(one, sizeof(one), "%" PRIu32 "-%" PRIu32 "-%" PRIu64, n.domain, n.server, n.seq);
-		if (n.server == strtoul(id, NULL, 10) && gtid_contains(true, theirs, one) == 1) {
+		if ((n.server == strtoul(id, NULL, 10) || ends_a_domain(position, one)) &&
+			gtid_contains(true, theirs, one) == 1) {
 			r = find_before(t, state, &n, why);
 			if (r == 0 && since)
 				where_it_begins(t, n, since, size);

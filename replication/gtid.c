@@ -316,6 +316,17 @@ int gtid_lost(bool mariadb, const char *own, const char *theirs, const char *ori
 	return r;
 }
 
+bool gtid_all_by(bool mariadb, const char *text, const char *origin)
+{
+	struct set s = { 0 };
+	bool all = origin[0] && parse(mariadb, text, &s) == 0;
+
+	for (size_t i = 0; all && i < s.n; i++)
+		all = wrote(mariadb, s.at[i].key, origin);
+	set_free(&s);
+	return all;
+}
+
 /* --- writing -------------------------------------------------------------------------------------------------------------- */
 
 int gtid_extra(bool mariadb, const char *of, const char *have, char *out, size_t size)

@@ -42,6 +42,24 @@ int check_way_back(struct task *t, struct err *e)
 	return 0;
 }
 
+/* extra: what the new primary lacks. When all of it is its own, it is the one that lost something (a crash: see export_compare.c), and
+ * nothing here is to be given up. */
+static int say_extra(struct task *p, const char *extra, struct err *e)
+{
+	char origin[64];
+
+	if (sql_value(p->db, origin, sizeof(origin), e, "SELECT @@global.server_%s",
+		    p->dialect->mariadb ? "id" : "uuid") < 0)
+		return -1;
+	if (gtid_all_by(p->dialect->mariadb, extra, origin))
+		return err_set(e,
+			"the primary's server lost transactions of its own that this server holds (%.200s): this node "
+			"should be "
+			"primary",
+			extra);
+	return err_set(e, "diverged: this server holds transactions that the new primary lacks: %.300s", extra);
+}
+
 /* t: this server, already read-only. reused: why it is not known that no GTID was given twice; "" it is known. */
 static int compare(struct task *t, struct err *reused, struct err *e)
 {
@@ -73,7 +91,7 @@ static int compare(struct task *t, struct err *reused, struct err *e)
 		goto out;
 	}
 	if (extra[0]) {
-		err_set(e, "diverged: this server holds transactions that the new primary lacks: %.300s", extra);
+		say_extra(&p, extra, e);
 		goto out;
 	}
 	if (t->dialect->mariadb && same_content(t, theirs, NULL, 0, reused) == 0) {

@@ -56,9 +56,9 @@ static bool server_lost(const struct sup *s, char *why)
 		gtid_lost(mine->mariadb, mine->executed, theirs->received, mine->origin) != 1)
 		return false;
 	snprintf(why, SENTENCE_MAX,
-		"mysql on %s came back without transactions of its own that %s holds; opened, it would number others "
-		"the same: make "
-		"%s primary",
+		"mysql on %.32s came back without transactions of its own that %.32s holds; opened, it would number "
+		"others the same: "
+		"make %.32s primary, or set read_only = OFF by hand",
 		node, peer, peer);
 	return true;
 }
@@ -255,6 +255,9 @@ void facts_update(struct sup *s)
 	n.ill = (s->bereft && v.failover_ready) || server_ill(s, DB_MYSQL, n.why) || server_ill(s, DB_REDIS, n.why) ||
 		server_lost(s, n.why) || health_ill(s, n.why);
 	n.ready = !n.ill && !server_unready(s, DB_MYSQL, n.why) && !server_unready(s, DB_REDIS, n.why) && n.known;
+	n.diverged = rejoin_holds(s);
+	if (n.diverged)
+		STR_COPY(n.why, "the operator has its data replaced by the primary's");
 	s->facts = n;
 	facts_would_lose(s);
 	if (!awaited(s))

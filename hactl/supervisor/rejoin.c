@@ -7,16 +7,18 @@
 
 #include <unistd.h>
 
-enum stage { STAGE_NONE, STAGE_EXPORT, STAGE_RESEED, STAGE_RESTART, STAGE_VERIFY, STAGE_FOLLOW };
+enum stage { STAGE_NONE, STAGE_HOLD, STAGE_EXPORT, STAGE_RESEED, STAGE_RESTART, STAGE_VERIFY, STAGE_FOLLOW };
 
-static const us_t export_timeout = 600 * US_PER_SEC, export_again = 30 * US_PER_SEC, restart_timeout = 600 * US_PER_SEC,
-		  start_timeout = 120 * US_PER_SEC, verify_timeout = 10 * US_PER_SEC, follow_timeout = 60 * US_PER_SEC,
-		  start_again = 30 * US_PER_SEC, look_every = 200 * US_PER_MS;
+static const us_t hold_timeout = 10 * US_PER_SEC, export_timeout = 600 * US_PER_SEC, export_again = 30 * US_PER_SEC,
+		  restart_timeout = 600 * US_PER_SEC, start_timeout = 120 * US_PER_SEC,
+		  verify_timeout = 10 * US_PER_SEC, follow_timeout = 60 * US_PER_SEC, start_again = 30 * US_PER_SEC,
+		  look_every = 200 * US_PER_MS;
 
 struct rejoin {
 	struct sup *s;
 	enum stage stage;
 	bool reseed;			 /* goes on after the export */
+	bool needed;			 /* also when nothing is only here: it cannot follow without */
 	bool tried;			 /* the automatic one, in this quarantine */
 	struct control_request *request; /* who waits for it; NULL nobody */
 	struct db_call *call;
@@ -78,7 +80,7 @@ static void stop(struct rejoin *j)
 	j->proc = j->starter = NULL;
 	timer_off(j->timer);
 	j->stage = STAGE_NONE;
-	j->reseed = false;
+	j->reseed = j->needed = false;
 }
 
 static void answer(struct rejoin *j, int exit_status, const char *text)
@@ -173,7 +175,7 @@ static void on_exported(void *arg, enum db_outcome outcome, us_t took, const cha
 		j->reseed = j->tried = true;
 	if (!j->reseed)
 		stop(j);
-	else if (j->file[0])
+	else if (j->file[0] || j->needed)
 		begin_reseed(j);
 	else
 		begin_follow(j); /* nothing is only here (any more) */
@@ -394,6 +396,7 @@ static const struct {
 	const char *late;
 } stages[] = {
 	[STAGE_NONE] = { NULL, "" },
+	[STAGE_HOLD] = { NULL, "this node could not be set aside to be rebuilt" },
 	[STAGE_EXPORT] = { NULL, "the export has not ended in time" },
 	[STAGE_RESEED] = { read_progress, "the reseed has not ended in time" },
 	[STAGE_RESTART] = { look_restart, "the database server did not come back: start it, then type `hactl rejoin`" },
@@ -442,6 +445,8 @@ void rejoin_role(struct sup *s, enum role to)
 	j = rejoin_of(s);
 	if (to == ROLE_PROMOTING && j->stage != STAGE_NONE) {
 		fail(j, "this node is being promoted");
+	} else if (to == ROLE_QUARANTINED && j->stage == STAGE_HOLD) {
+		begin_export(j);
 	} else if (to == ROLE_QUARANTINED && j->stage == STAGE_NONE) {
 		j->tried = false;
 		j->began = now_us();
@@ -456,9 +461,9 @@ void rejoin_discard(struct sup *s, struct control_request *r)
 	struct core_view v;
 
 	core_look(s->core, now_us(), &v);
-	if (v.role != ROLE_QUARANTINED) {
-		control_done(r, EXIT_REFUSED, NULL, "this node is %s, not quarantined: there is nothing to discard",
-			role_names[v.role]);
+	if (v.role != ROLE_QUARANTINED && (v.role != ROLE_STANDBY || s->facts.following)) {
+		control_done(r, EXIT_REFUSED, NULL, "this node is %s%s: there is nothing to discard",
+			role_names[v.role], v.role == ROLE_STANDBY ? " and follows" : "");
 	} else if (!j || reseed_off(s)) {
 		control_done(r, EXIT_REFUSED, NULL,
 			"mysql.reseed is \"off\": set it to \"clone\" (MySQL) or to a command such as the "
@@ -472,8 +477,19 @@ void rejoin_discard(struct sup *s, struct control_request *r)
 		j->request = r;
 		j->reseed = j->tried = true;
 		j->began = now_us();
-		begin_export(j);
+		if (v.role == ROLE_QUARANTINED) {
+			begin_export(j);
+			return;
+		}
+		j->needed = true; /* the primary has purged what it lacks, or its data are beyond use */
+		enter(j, STAGE_HOLD, hold_timeout);
+		facts_update(s);
 	}
+}
+
+bool rejoin_holds(const struct sup *s)
+{
+	return s->rejoin && s->rejoin->stage == STAGE_HOLD;
 }
 
 bool rejoin_busy(const struct sup *s)

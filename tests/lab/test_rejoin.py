@@ -183,6 +183,30 @@ def test_reseed_off_is_said(pair):
     nothing_lost(pair)
 
 
+def test_a_standby_that_the_primary_cannot_serve_any_more(spare):
+    """Not diverged: what it lacks was purged. It is rebuilt all the same when asked."""
+    pair = spare
+    configure(pair, **reseed(pair))
+    pair.supervise()
+    pair["n1"].power_off()
+    pair.wait_primary("n2")
+    for row in (9100, 9101):
+        pair.sql("n2", f"INSERT INTO lab.w VALUES ({row}, 2)")
+        pair.sql("n2", "FLUSH BINARY LOGS")
+    status = "SHOW MASTER STATUS" if isinstance(pair.database, MariaDB) else "SHOW BINARY LOG STATUS"
+
+    def purged():
+        pair.sql("n2", f"PURGE BINARY LOGS TO '{pair.sql('n2', status)[0]}'")
+        return pair.sql("n2", "SHOW BINARY LOGS")[0] == pair.sql("n2", status)[0]
+    wait_for(purged, 20, "n2 has purged what n1 lacks")
+    pair.power_on("n1")
+    wait_for(lambda: any("reseeded" in e["text"] for e in pair.events("n1")), 40, "n1 says that it must be reseeded")
+    r = pair.hactl("n1", "rejoin", "--discard-divergent", timeout=120)
+    assert r.returncode == 0, r.stdout + r.stderr
+    pair.wait_ready(primary="n2", bound=30)
+    assert equal(pair) and not exports(pair)
+
+
 def refused(pair, word):
     r = pair.hactl("n1", "rejoin", "--discard-divergent", timeout=120)
     assert r.returncode == 1 and word in r.stderr and "divergent-" in r.stderr, r.stdout + r.stderr

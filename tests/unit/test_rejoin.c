@@ -176,6 +176,16 @@ static void what_a_server_lost_of_its_own(void **state)
 	}
 }
 
+static void who_wrote_it(void **state)
+{
+	(void)state;
+	assert_true(gtid_all_by(true, "0-1-5,7-1-3", "1"));
+	assert_false(gtid_all_by(true, "0-1-5,0-2-3", "1"));
+	assert_false(gtid_all_by(true, "0-11-5", "1"));
+	assert_false(gtid_all_by(true, "0-1-5", ""));
+	assert_false(gtid_all_by(true, "nonsense", "1"));
+}
+
 /* --- export ------------------------------------------------------------------------------------------------------------------------ */
 
 static void nothing_to_export(void **state)
@@ -374,12 +384,28 @@ static void whether_it_was_given_twice_may_be_unknown(void **state)
 	assert_non_null(strstr(r.text, "given twice is not known"));
 }
 
+/* The primary is the one that lacks something of its own: nothing here is to be given up. */
+static void a_primary_that_lost_something_is_no_divergence(void **state)
+{
+	(void)state;
+	if (mysql_root())
+		skip();
+	root_do(&a, "SET server_id = 2; SET gtid_seq_no = 3; INSERT INTO app.rows VALUES (77, 2)");
+	struct result r = op_run(da, OP_FOLLOW, NULL, 5 * US_PER_SEC);
+	print_message("  %s\n", r.text);
+	assert_int_equal(r.outcome, DB_FAILED);
+	assert_null(strstr(r.text, "diverged"));
+	assert_non_null(strstr(r.text, "lost transactions of its own"));
+}
+
 int main(int argc, char **argv)
 {
 	static const struct sql_routine *const tables[] = { replication_sql_routines };
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(where_a_log_is_read_from),
 		cmocka_unit_test(what_a_server_lost_of_its_own),
+		cmocka_unit_test(who_wrote_it),
+		cmocka_unit_test_setup_teardown(a_primary_that_lost_something_is_no_divergence, setup, teardown),
 		cmocka_unit_test_setup_teardown(nothing_to_export, setup, teardown),
 		cmocka_unit_test_setup_teardown(rows_can_be_read_and_nothing_else_is_there, setup, teardown),
 		cmocka_unit_test_setup_teardown(it_can_be_replayed, setup, teardown),
