@@ -303,7 +303,7 @@ void check_older(struct node *n, const struct msg *m)
 	core_handle(c, &ev, local_now(n), &out);
 	/* What shows in a packet of a past life, were wire/ to let it through, could only make this node more careful. */
 	moved = c->role != role && (m->incarnation == n->core->peer.incarnation || c->role == ROLE_PROMOTING);
-	voted = c->disk.voted != before.voted || (c->disk.term != before.term && c->disk.voted != n->me);
+	voted = (c->disk.voted != before.voted || c->disk.term != before.term) && c->disk.voted != n->me;
 	if (moved || voted || authority_until(c) > until || (c->disk.owner != before.owner && c->disk.owner != NOBODY))
 		fail(n->w, "%s: a %s of term %llu moves it in term %llu", n->w->conf.name[n->me],
 			msg_kind_names[m->kind], (unsigned long long)m->term, (unsigned long long)before.term);
