@@ -351,7 +351,7 @@ void on_witness_answer(struct world *w, struct event *e)
 			ev.witness.veto ? ", a veto" : "");
 	for (size_t i = 0; i < ARRAY_LEN(n->asked) && ev.witness.reached; i++)
 		if (n->asked[i].id == ev.witness.id && n->core->ask.id == ev.witness.id &&
-			n->asked[i].at > n->confirmed)
+			(n->core->holding || n->core->ask.ground != GROUND_NONE) && n->asked[i].at > n->confirmed)
 			n->confirmed = n->asked[i].at;
 	node_feed(n, &ev);
 }
