@@ -59,13 +59,13 @@ void check_gates(struct world *w)
 }
 
 /* A term changes hands while the other still holds one: never, but in the exception above. Cut means that
- * the other has sent something since it put the question by which a reference address confirmed it last, and nothing of it has
- * arrived here. */
+ * nothing has arrived here of what the other sent since it put the question by which a reference address confirmed it last, nor
+ * the last thing it did send. */
 static void check_taken(struct node *n)
 {
 	struct world *w = n->w;
 	struct node *o = &w->node[1 - n->me];
-	bool cut = n->heard_sent < o->confirmed && o->sent >= o->confirmed && n->confirmed;
+	bool cut = n->heard_sent < o->confirmed && n->heard_sent < o->sent && n->confirmed;
 	bool both = holds(o) && holds(n), was = torn(w);
 
 	if (!both && !was)
