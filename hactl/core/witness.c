@@ -28,6 +28,12 @@ static void forget(struct core *c, bool reached)
 	c->ask.id = 0;
 }
 
+/* Asked now and then all the same, so that the status says before it is needed that no reference address answers. */
+static us_t idle_at(const struct core *c)
+{
+	return c->ask.at + max_us(c->conf.lease, US_PER_SEC);
+}
+
 /* Everything is looked at again: what was heard since the question was put counts more than its answer. */
 static void take(struct core *c, const struct asked *q, us_t from)
 {
@@ -88,7 +94,7 @@ static void hold(struct core *c)
 
 	if (c->ask.id && c->ask.ground != GROUND_NONE)
 		c->ask.id = 0; /* a takeover's question that another confirmation has overtaken */
-	renew_at = max_us(renew_at, c->ask_after);
+	renew_at = max_us(min_us(renew_at, idle_at(c)), c->ask_after);
 	if (c->ask.id)
 		return;
 	if (c->now < renew_at) {
@@ -102,15 +108,19 @@ static void hold(struct core *c)
 
 static void seek(struct core *c)
 {
-	us_t since;
+	us_t since, next = c->ask_after;
 	enum ground g = alone_ground(c, &since);
 
 	if (g != GROUND_SILENCE && g != GROUND_OWN)
 		c->veto[0] = '\0';
-	if (g == GROUND_NONE || c->ask.id)
+	if (c->ask.id && c->ask.ground == GROUND_NONE && g != GROUND_NONE)
+		c->ask.id = 0; /* what was asked for the status only */
+	if (g == GROUND_NONE)
+		next = max_us(next, idle_at(c));
+	if (c->ask.id)
 		return;
-	if (c->now < c->ask_after)
-		alarm_at(c, c->ask_after);
+	if (c->now < next)
+		alarm_at(c, next);
 	else
 		ask(c, g);
 }

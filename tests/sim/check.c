@@ -58,13 +58,14 @@ void check_gates(struct world *w)
 		fail(w, "two open gates at %.6f s", (double)w->t / 1e6);
 }
 
-/* A term changes hands while the other still holds one: never, but in the exception above. Cut means that nothing the other has
- * sent since it was last confirmed by a reference address has arrived here. */
+/* A term changes hands while the other still holds one: never, but in the exception above. Cut means that
+ * nothing has arrived here of what the other sent since it put the question by which a reference address confirmed it last, nor
+ * the last thing it did send. */
 static void check_taken(struct node *n)
 {
 	struct world *w = n->w;
 	struct node *o = &w->node[1 - n->me];
-	bool cut = n->heard_sent < o->confirmed && n->confirmed;
+	bool cut = n->heard_sent < o->confirmed && n->heard_sent < o->sent && n->confirmed;
 	bool both = holds(o) && holds(n), was = torn(w);
 
 	if (!both && !was)
@@ -289,6 +290,7 @@ void check_older(struct node *n, const struct msg *m)
 	struct core_event ev = { .kind = EV_MSG, .msg = m }, tick = { .kind = EV_TICK };
 	const struct core_disk *d = &n->core->disk;
 	struct core *c = &copy;
+	bool moved, voted;
 
 	if (m->term >= d->term || (m->kind == MSG_RELEASED && m->term >= d->other_term))
 		return; /* a word stands until the other holds again */
@@ -299,8 +301,10 @@ void check_older(struct node *n, const struct msg *m)
 	struct core_disk before = c->disk;
 
 	core_handle(c, &ev, local_now(n), &out);
-	if (c->role != role || authority_until(c) > until || (c->disk.term != before.term && c->disk.voted != n->me) ||
-		c->disk.voted != before.voted || c->disk.owner != before.owner)
+	/* What shows in a packet of a past life, were wire/ to let it through, could only make this node more careful. */
+	moved = c->role != role && (m->incarnation == n->core->peer.incarnation || c->role == ROLE_PROMOTING);
+	voted = (c->disk.voted != before.voted || c->disk.term != before.term) && c->disk.voted != n->me;
+	if (moved || voted || authority_until(c) > until || (c->disk.owner != before.owner && c->disk.owner != NOBODY))
 		fail(n->w, "%s: a %s of term %llu moves it in term %llu", n->w->conf.name[n->me],
 			msg_kind_names[m->kind], (unsigned long long)m->term, (unsigned long long)before.term);
 	if (c->promise < promise && !c->peer_released)

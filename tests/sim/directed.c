@@ -145,11 +145,10 @@ static void run_scenario(const struct scenario *s, uint64_t *passed, uint64_t *f
 				printf("directed run \"%s\", %lld ms, %lld ms: %s\n", s->name, (long long)window,
 					(long long)late, bad);
 		}
-	if (about)
+	if (about || !show) /* with a rule taken away it need not come about, and that alone catches nothing */
 		return;
 	*failed += 1; /* a scenario that never happens tests nothing */
-	if (show)
-		printf("directed run \"%s\" never came about\n", s->name);
+	printf("directed run \"%s\" never came about\n", s->name);
 }
 
 void run_directed(uint64_t *passed, uint64_t *failed, bool show)

@@ -36,6 +36,7 @@ void node_feed(struct node *n, const struct core_event *ev)
 	}
 	core_handle(n->core, ev, local_now(n), &n->out);
 	n->out_at = 0;
+	n->list_at = n->w->t;
 	perform(n);
 }
 

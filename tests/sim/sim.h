@@ -158,6 +158,8 @@ struct node {
 		enum witness_kind kind;
 		us_t at;
 	} asked[4];	/* newest questions to the world around */
+	us_t list_at;	/* when the list under way was made: what leases count from */
+	us_t sent;	/* when this node last tried to send a packet */
 	us_t confirmed; /* when the newest of them that was answered well had been put */
 	us_t fence_began;
 };

@@ -16,7 +16,7 @@ struct bench {
 	struct core_facts facts;
 	uint64_t counter;
 	uint32_t asked; /* newest question to the world around; 0 none since taken */
-	enum witness_kind kind;
+	enum witness_kind kind, want;
 	uint32_t fence; /* serial of the fence step under way; 0 none */
 	us_t fence_until, fence_timeout;
 	bool stored_first; /* the term was stored in the list that asked for the step, before it */
@@ -30,7 +30,7 @@ static void remember(struct bench *b)
 		const struct core_action *a = &b->out.act[i];
 
 		stored = stored || a->kind == ACT_PERSIST;
-		if (a->kind == ACT_WITNESS) {
+		if (a->kind == ACT_WITNESS && a->witness == b->want) {
 			b->asked = a->id;
 			b->kind = a->witness;
 		}
@@ -157,6 +157,7 @@ static int setup(void **state)
 		.has_mysql = true,
 		.max_freeze = D };
 	b->now = 1000 * US_PER_SEC;
+	b->want = WITNESS_CLEAR;
 	b->facts = (struct core_facts){
 		.known = true, .ready = true, .frozen = true, .replicating = true, .db_start = 9, .boot = 8
 	};
@@ -264,6 +265,7 @@ static void an_isolated_primary_stands_down(void **state)
 	assert_true(within(b, 3 * D, &b->asked));
 	witness(b, true, NULL);
 	assert_true(look(b).held);
+	b->want = WITNESS_REACH;
 	assert_true(within(b, D, &b->asked)); /* to be confirmed once more */
 	assert_int_equal(b->kind, WITNESS_REACH);
 	witness(b, true, "a veto means nothing to a holder");
@@ -274,6 +276,24 @@ static void an_isolated_primary_stands_down(void **state)
 	tick(b, 200 * US_PER_MS);
 	assert_false(look(b).held);
 	assert_int_not_equal(look(b).role, ROLE_PRIMARY);
+}
+
+static void the_status_says_it_before_it_is_needed(void **state)
+{
+	struct bench *b = *state;
+
+	b->want = WITNESS_REACH;
+	start(b, CORE_REFERENCE, &standby_disk);
+	for (uint64_t i = 1; i <= 10; i++) {
+		tick(b, 100 * US_PER_MS);
+		renew(b, 4, i, 0);
+	}
+	b->asked = 0;
+	assert_true(within(b, 2 * D, &b->asked));
+	renew(b, 4, 11, 0);
+	witness(b, false, NULL);
+	assert_true(says(b, "no reference address answers n1"));
+	assert_false(look(b).held);
 }
 
 /* --- fence ------------------------------------------------------------------------------------------------------------------ */
@@ -603,6 +623,7 @@ int main(void)
 		CASE(what_was_heard_since_counts_more_than_the_answer),
 		CASE(a_late_answer_is_none),
 		CASE(an_isolated_primary_stands_down),
+		CASE(the_status_says_it_before_it_is_needed),
 		CASE(the_other_is_fenced_before_its_term_is_taken),
 		CASE(hope_is_no_ground),
 		CASE(heard_again_is_not_fenced),
