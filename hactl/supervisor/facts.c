@@ -224,7 +224,8 @@ void facts_update(struct sup *s)
 	n.ready = !n.ill && !server_unready(s, DB_MYSQL, n.why) && !server_unready(s, DB_REDIS, n.why) && n.known;
 	n.diverged = rejoin_holds(s);
 	if (n.diverged)
-		STR_COPY(n.why, "the operator has its data replaced by the primary's");
+		STR_COPY(n.why, rejoin_unfinished(s) ? "a reseed was cut short and its data are not whole"
+						     : "its data are to be replaced by the primary's");
 	s->facts = n;
 	facts_would_lose(s);
 	if (!awaited(s))
