@@ -39,7 +39,6 @@ struct rejoin {
 	long progress_at;
 };
 
-static void begin_export(struct rejoin *j);
 static void begin_reseed(struct rejoin *j);
 static void begin_follow(struct rejoin *j);
 
@@ -231,14 +230,6 @@ static void begin_export(struct rejoin *j)
 
 /* --- reseed --------------------------------------------------------------------------------------------------------------------------- */
 
-static void begin_restart(struct rejoin *j, bool cloned)
-{
-	if (!cloned)
-		j->old_start = 0; /* the command left it started */
-	j->start_at = 0;
-	enter(j, STAGE_RESTART, restart_timeout);
-}
-
 static void on_cloned(void *arg, enum db_outcome outcome, us_t took, const char *text)
 {
 	struct rejoin *j = arg;
@@ -252,7 +243,8 @@ static void on_cloned(void *arg, enum db_outcome outcome, us_t took, const char 
 		return;
 	}
 	tell_stage(j, "clone", text);
-	begin_restart(j, true);
+	j->start_at = 0;
+	enter(j, STAGE_RESTART, restart_timeout);
 }
 
 /* Lines "STEP MS TEXT" that the command has appended since. */
@@ -294,7 +286,8 @@ static void on_reseeded(void *arg, const struct proc_result *r)
 			r->output + (n > 300 ? n - 300 : 0));
 	else {
 		tell_stage(j, "reseed", "");
-		begin_restart(j, false);
+		j->old_start = 0; /* it was left started */
+		enter(j, STAGE_RESTART, restart_timeout);
 	}
 }
 
@@ -344,8 +337,11 @@ static void begin_reseed(struct rejoin *j)
 		j->call = db_start(my_mysql(j->s), OP_CLONE, NULL, m->reseed_timeout, on_cloned, j, &e);
 	else
 		run_command(j, &e);
-	if (!j->call && !j->proc)
-		fail(j, "%s", e.text);
+	if (j->call || j->proc)
+		return;
+	if (!j->was_unfinished)
+		mark_whole(j);
+	fail(j, "%s", e.text);
 }
 
 /* --- the server comes back ------------------------------------------------------------------------------------------------------------ */
