@@ -294,6 +294,8 @@ void facts_observed(void *arg, const struct db_facts *f)
 		v->stream_lag = kind == DB_REDIS ? 0 : f->lag;
 	}
 	facts_update(s);
+	if (news && f->life == DB_UP && v->node == s->me)
+		rejoin_server_up(s);
 	if (news) /* after the core has decided: a hook takes a millisecond to start */
 		hooks_alert(s, f->life == DB_UP ? LOG_LVL_NOTICE : LOG_LVL_WARN, "%s on %s is %s%s%s", kind_names[kind],
 			s->conf->node[v->node].name, db_life_names[f->life], f->trouble[0] ? ": " : "", f->trouble);

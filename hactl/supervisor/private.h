@@ -241,6 +241,7 @@ bool health_ill(struct sup *s, char why[SENTENCE_MAX]);
 void rejoin_role(struct sup *s, enum role to);			    /* at every change of role */
 void rejoin_discard(struct sup *s, struct control_request *r);	    /* `hactl rejoin --discard-divergent` */
 void rejoin_open(struct sup *s);
+void rejoin_server_up(struct sup *s); /* a local database that was away answers again */
 bool rejoin_holds(const struct sup *s);	     /* a standby that is to be rebuilt: it must not follow meanwhile */
 bool rejoin_unfinished(const struct sup *s); /* a reseed was cut short: the data here are not whole */
 bool rejoin_busy(const struct sup *s);				    /* this node's data are being replaced */

@@ -544,6 +544,17 @@ bool rejoin_unfinished(const struct sup *s)
 	return s->rejoin && s->rejoin->unfinished;
 }
 
+/* A standby whose server was away has given up for longer and longer: it follows now. */
+void rejoin_server_up(struct sup *s)
+{
+	struct core_command c = { .kind = CMD_REJOIN, .to = NOBODY, .timeout = follow_timeout };
+	struct core_view v;
+
+	core_look(s->core, now_us(), &v);
+	if (v.role == ROLE_STANDBY && !s->facts.following)
+		pump_command(s, &c);
+}
+
 void rejoin_open(struct sup *s)
 {
 	if (my_mysql(s))
