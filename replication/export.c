@@ -57,7 +57,7 @@ static void read_reused(struct export *x)
 static int read_sets(struct export *x, struct err *e)
 {
 	bool mariadb = x->t->dialect->mariadb;
-	char start[32]; /* after a restart the same GTIDs need not be the same transactions */
+	char start[32]; /* MariaDB: after a restart the same GTIDs need not be the same transactions */
 
 	if (sql_value(x->t->db, start, sizeof(start), e,
 		    "SELECT FLOOR(UNIX_TIMESTAMP() - VARIABLE_VALUE) FROM %s WHERE VARIABLE_NAME = 'Uptime'",
@@ -72,7 +72,7 @@ static int read_sets(struct export *x, struct err *e)
 		read_reused(x);
 	else if (mariadb)
 		x->whole_log = gtid_before_extra(x->theirs, x->own, x->since, sizeof(x->since)) != 0;
-	snprintf(x->key, sizeof(x->key), "-- of: server start %s, %s", start, x->own);
+	snprintf(x->key, sizeof(x->key), "-- of: server start %s, %s", mariadb ? start : "any", x->own);
 	return 0;
 }
 

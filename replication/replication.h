@@ -84,11 +84,12 @@ enum db_op {
 	OP_PRECHECK, /* planned change away from this server: no long statements or table locks in the way; text says what */
 	OP_EXPORT, /* MySQL. arg: a folder. What this server holds and the peer lacks, into a new file there, proven whole. Text: JSON
 		      {file, lacking, transactions, bytes}; file "" when there is nothing */
-	OP_CLONE, /* MySQL's, not MariaDB's: this server's data are replaced by the peer's. Until the text says otherwise nothing was
-		     touched. OK: the server ends now and is to be started */
+	OP_CLONE, /* MySQL's, not MariaDB's: this server's data are replaced by the peer's. OK: the server ends now and is to be started.
+		     DB_FAILED: nothing was touched, unless the text holds CLONE_TOUCHED */
 	OP_CLONED, /* did that clone end well? */
 	OP_COUNT
 };
+#define CLONE_TOUCHED "this server's own data may be gone"
 extern const char *const db_op_names[OP_COUNT];
 
 enum db_outcome { DB_OK, DB_FAILED, DB_TIMED_OUT /* may still happen on the server */ };

@@ -95,9 +95,7 @@ static int clone_now(struct task *t, struct err *e)
 	if (r == 0 || ended_well(t->db))
 		return 0;
 	sql_run(t->db, &ignored, "SET GLOBAL super_read_only = ON");
-	return err_set(e,
-		"CLONE failed, and this server's own data may be gone (the export holds what only it had): %s",
-		why.text);
+	return err_set(e, "CLONE failed, and " CLONE_TOUCHED ": %s", why.text);
 }
 
 int routine_clone(void *db, const char *args, char *out, size_t cap, struct err *e)

@@ -160,9 +160,9 @@ static void ask_failover(struct sup *s, struct control_request *r, json_t *args)
 	}
 	if (c.to == NOBODY)
 		c.to = (int8_t)s->me;
-	if (c.to == s->me && rejoin_busy(s)) {
+	if (c.to == s->me && (rejoin_busy(s) || rejoin_unfinished(s))) {
 		control_done(r, EXIT_REFUSED, NULL,
-			"this node's data are being replaced: it holds nothing that could be served");
+			"this node's data are being replaced and are not whole: it holds nothing that could be served");
 		return;
 	}
 	journal_add(s->journal, LOG_LVL_WARN, "note", NULL, "an operator forces a failover to %s; lost by it: %s",
@@ -195,6 +195,10 @@ static void ask_rejoin(struct sup *s, struct control_request *r, json_t *args)
 
 	if (rejoin_busy(s))
 		control_done(r, EXIT_REFUSED, NULL, "a rejoin is under way already");
+	else if (rejoin_unfinished(s) && !json_is_true(json_object_get(args, "discard")))
+		control_done(r, EXIT_REFUSED, NULL,
+			"a reseed was cut short and this node's data are not whole: `hactl rejoin --discard-divergent` "
+			"does it again");
 	else if (json_is_true(json_object_get(args, "discard")))
 		rejoin_discard(s, r);
 	else

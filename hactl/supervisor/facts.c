@@ -257,7 +257,8 @@ void facts_update(struct sup *s)
 	n.ready = !n.ill && !server_unready(s, DB_MYSQL, n.why) && !server_unready(s, DB_REDIS, n.why) && n.known;
 	n.diverged = rejoin_holds(s);
 	if (n.diverged)
-		STR_COPY(n.why, "the operator has its data replaced by the primary's");
+		STR_COPY(n.why, rejoin_unfinished(s) ? "a reseed was cut short and its data are not whole"
+						     : "its data are to be replaced by the primary's");
 	s->facts = n;
 	facts_would_lose(s);
 	if (!awaited(s))
@@ -326,6 +327,8 @@ void facts_observed(void *arg, const struct db_facts *f)
 		v->stream_lag = kind == DB_REDIS ? 0 : f->lag;
 	}
 	facts_update(s);
+	if (news && f->life == DB_UP && v->node == s->me)
+		rejoin_server_up(s);
 	if (news) /* after the core has decided: a hook takes a millisecond to start */
 		hooks_alert(s, f->life == DB_UP ? LOG_LVL_NOTICE : LOG_LVL_WARN, "%s on %s is %s%s%s", kind_names[kind],
 			s->conf->node[v->node].name, db_life_names[f->life], f->trouble[0] ? ": " : "", f->trouble);

@@ -242,7 +242,10 @@ bool health_ill(struct sup *s, char why[SENTENCE_MAX]);
 /* rejoin.c - a quarantined node's export and reseed */
 void rejoin_role(struct sup *s, enum role to);			    /* at every change of role */
 void rejoin_discard(struct sup *s, struct control_request *r);	    /* `hactl rejoin --discard-divergent` */
-bool rejoin_holds(const struct sup *s); /* a standby that is to be rebuilt: it must not follow meanwhile */
+void rejoin_open(struct sup *s);
+void rejoin_server_up(struct sup *s); /* a local database that was away answers again */
+bool rejoin_holds(const struct sup *s);	     /* a standby that is to be rebuilt: it must not follow meanwhile */
+bool rejoin_unfinished(const struct sup *s); /* a reseed was cut short: the data here are not whole */
 bool rejoin_busy(const struct sup *s);				    /* this node's data are being replaced */
 bool rejoin_blocker(const struct sup *s, char out[SENTENCE_MAX]); /* false: nothing to say */
 void rejoin_close(struct sup *s);

@@ -5,6 +5,7 @@
  */
 #include "hactl/supervisor/private.h"
 
+#include <errno.h>
 #include <unistd.h>
 
 enum stage { STAGE_NONE, STAGE_HOLD, STAGE_EXPORT, STAGE_RESEED, STAGE_RESTART, STAGE_VERIFY, STAGE_FOLLOW };
@@ -31,11 +32,13 @@ struct rejoin {
 	bool stood_by;		    /* STAGE_FOLLOW: the core let it go */
 	char file[512];		    /* of this quarantine's export; "" none */
 	char trouble[SENTENCE_MAX]; /* why there is none */
-	char progress[520];	    /* where the reseed command says what it does */
+	bool was_unfinished;	    /* before the reseed that runs */
+	bool unfinished;    /* a reseed began and has not ended well: the data are not whole, also after a restart */
+	char mark[520];	    /* the file that says so; it holds the export's name */
+	char progress[520]; /* where the reseed command says what it does */
 	long progress_at;
 };
 
-static void begin_export(struct rejoin *j);
 static void begin_reseed(struct rejoin *j);
 static void begin_follow(struct rejoin *j);
 
@@ -119,6 +122,34 @@ static void enter(struct rejoin *j, enum stage stage, us_t bound)
 	timer_in(j->timer, look_every);
 }
 
+/* --- data that are not whole --------------------------------------------------------------------------------------------------- */
+
+/* An emptied server has an empty position, which lacks nothing that another one has: only this file knows that it must not follow. */
+static int mark_unfinished(struct rejoin *j, struct err *e)
+{
+	if (file_replace(j->mark, j->file, strlen(j->file), 0600, e))
+		return -1;
+	j->unfinished = true;
+	return 0;
+}
+
+static void mark_whole(struct rejoin *j)
+{
+	if (unlink(j->mark) && errno != ENOENT)
+		log_warn("%s cannot be removed: %s", j->mark, strerror(errno));
+	j->unfinished = false;
+}
+
+static void find_mark(struct rejoin *j)
+{
+	auto_free char *file = NULL;
+
+	if (file_read(j->mark, sizeof(j->file) - 1, &file, NULL, NULL))
+		return;
+	j->unfinished = true;
+	STR_COPY(j->file, file);
+}
+
 /* --- export --------------------------------------------------------------------------------------------------------------------------- */
 
 static void export_failed(struct rejoin *j, const char *text)
@@ -126,7 +157,8 @@ static void export_failed(struct rejoin *j, const char *text)
 	bool news = !str_eq(j->trouble, text);
 
 	STR_COPY(j->trouble, text);
-	j->file[0] = '\0';
+	if (!j->unfinished) /* else the export of before stands */
+		j->file[0] = '\0';
 	if (j->request) {
 		fail(j, "nothing was discarded: what only this node holds could not be exported: %s", text);
 	} else {
@@ -146,7 +178,8 @@ static bool take_export(struct rejoin *j, const char *text, char said[SENTENCE_M
 	bool ok = file && lacking;
 
 	if (ok) {
-		STR_COPY(j->file, file);
+		if (file[0] || !j->unfinished)
+			STR_COPY(j->file, file);
 		j->trouble[0] = '\0';
 		snprintf(said, SENTENCE_MAX, "%lld transactions (%.60s), %lld bytes: %.120s",
 			(long long)json_integer_value(json_object_get(o, "transactions")), lacking,
@@ -164,18 +197,21 @@ static void on_exported(void *arg, enum db_outcome outcome, us_t took, const cha
 	(void)took;
 	j->call = NULL;
 	STR_COPY(before, j->file);
-	if (outcome != DB_OK || !take_export(j, text, said)) {
+	if (outcome != DB_OK && j->unfinished && j->file[0]) {
+		snprintf(said, sizeof(said), "made before: %.200s", j->file);
+	} else if (outcome != DB_OK || !take_export(j, text, said)) {
 		export_failed(j, text);
 		return;
 	}
 	if (j->file[0] && !str_eq(j->file, before))
 		hooks_alert(j->s, LOG_LVL_NOTICE, "what only this node holds was exported: %s", said);
 	tell_stage(j, "export", said);
-	if (!j->reseed && mine(j->s)->reseed_automatic && !reseed_off(j->s) && !j->tried && j->file[0])
+	if (!j->reseed && mine(j->s)->reseed_automatic && !reseed_off(j->s) && !j->tried &&
+		(j->file[0] || j->unfinished))
 		j->reseed = j->tried = true;
 	if (!j->reseed)
 		stop(j);
-	else if (j->file[0] || j->needed)
+	else if (j->file[0] || j->needed || j->unfinished)
 		begin_reseed(j);
 	else
 		begin_follow(j); /* nothing is only here (any more) */
@@ -194,26 +230,21 @@ static void begin_export(struct rejoin *j)
 
 /* --- reseed --------------------------------------------------------------------------------------------------------------------------- */
 
-static void begin_restart(struct rejoin *j, bool cloned)
-{
-	if (!cloned)
-		j->old_start = 0; /* the command left it started */
-	j->start_at = 0;
-	enter(j, STAGE_RESTART, restart_timeout);
-}
-
 static void on_cloned(void *arg, enum db_outcome outcome, us_t took, const char *text)
 {
 	struct rejoin *j = arg;
 
 	(void)took;
 	j->call = NULL;
+	if (outcome == DB_FAILED && !strstr(text, CLONE_TOUCHED) && !j->was_unfinished)
+		mark_whole(j);
 	if (outcome != DB_OK) {
 		fail(j, "%s", text);
 		return;
 	}
 	tell_stage(j, "clone", text);
-	begin_restart(j, true);
+	j->start_at = 0;
+	enter(j, STAGE_RESTART, restart_timeout);
 }
 
 /* Lines "STEP MS TEXT" that the command has appended since. */
@@ -244,7 +275,9 @@ static void on_reseeded(void *arg, const struct proc_result *r)
 
 	j->proc = NULL;
 	read_progress(j);
-	/* the end of what it says is what it failed at */
+	/* it has put the old data back, unless it was killed; the end of what it says is what it failed at */
+	if (!r->timed_out && (!r->status || !j->was_unfinished))
+		mark_whole(j);
 	if (r->timed_out)
 		fail(j, "the reseed command did not end within mysql.reseed_timeout and was ended: %.300s",
 			r->output + (n > 300 ? n - 300 : 0));
@@ -253,7 +286,8 @@ static void on_reseeded(void *arg, const struct proc_result *r)
 			r->output + (n > 300 ? n - 300 : 0));
 	else {
 		tell_stage(j, "reseed", "");
-		begin_restart(j, false);
+		j->old_start = 0; /* it was left started */
+		enter(j, STAGE_RESTART, restart_timeout);
 	}
 }
 
@@ -290,6 +324,11 @@ static void begin_reseed(struct rejoin *j)
 			j->s->conf->node[j->s->peer].name);
 		return;
 	}
+	j->was_unfinished = j->unfinished;
+	if (mark_unfinished(j, &e)) {
+		fail(j, "nothing was discarded: %s", e.text);
+		return;
+	}
 	enter(j, STAGE_RESEED, m->reseed_timeout + 10 * US_PER_SEC);
 	j->old_start = j->s->server[j->s->me][DB_MYSQL].facts.db_start;
 	journal_add(j->s->journal, LOG_LVL_WARN, "note", NULL,
@@ -298,8 +337,11 @@ static void begin_reseed(struct rejoin *j)
 		j->call = db_start(my_mysql(j->s), OP_CLONE, NULL, m->reseed_timeout, on_cloned, j, &e);
 	else
 		run_command(j, &e);
-	if (!j->call && !j->proc)
-		fail(j, "%s", e.text);
+	if (j->call || j->proc)
+		return;
+	if (!j->was_unfinished)
+		mark_whole(j);
+	fail(j, "%s", e.text);
 }
 
 /* --- the server comes back ------------------------------------------------------------------------------------------------------------ */
@@ -314,6 +356,7 @@ static void on_verified(void *arg, enum db_outcome outcome, us_t took, const cha
 		fail(j, "the clone did not end well: %s", text);
 		return;
 	}
+	mark_whole(j);
 	tell_stage(j, "verify", text);
 	begin_follow(j);
 }
@@ -432,6 +475,8 @@ static struct rejoin *rejoin_of(struct sup *s)
 	s->rejoin = xcalloc(1, sizeof(*s->rejoin));
 	s->rejoin->s = s;
 	s->rejoin->timer = timer_new(s->loop, on_timer, s->rejoin);
+	snprintf(s->rejoin->mark, sizeof(s->rejoin->mark), "%.500s/reseed.unfinished", s->cli->state_dir);
+	find_mark(s->rejoin);
 	snprintf(s->rejoin->progress, sizeof(s->rejoin->progress), "%.500s/reseed.progress", s->cli->state_dir);
 	return s->rejoin;
 }
@@ -450,7 +495,9 @@ void rejoin_role(struct sup *s, enum role to)
 	} else if (to == ROLE_QUARANTINED && j->stage == STAGE_NONE) {
 		j->tried = false;
 		j->began = now_us();
-		j->file[0] = j->trouble[0] = '\0';
+		j->trouble[0] = '\0';
+		if (!j->unfinished)
+			j->file[0] = '\0';
 		begin_export(j);
 	}
 }
@@ -489,7 +536,29 @@ void rejoin_discard(struct sup *s, struct control_request *r)
 
 bool rejoin_holds(const struct sup *s)
 {
-	return s->rejoin && s->rejoin->stage == STAGE_HOLD;
+	return s->rejoin && (s->rejoin->stage == STAGE_HOLD || s->rejoin->unfinished);
+}
+
+bool rejoin_unfinished(const struct sup *s)
+{
+	return s->rejoin && s->rejoin->unfinished;
+}
+
+/* A standby whose server was away has given up for longer and longer: it follows now. */
+void rejoin_server_up(struct sup *s)
+{
+	struct core_command c = { .kind = CMD_REJOIN, .to = NOBODY, .timeout = follow_timeout };
+	struct core_view v;
+
+	core_look(s->core, now_us(), &v);
+	if (v.role == ROLE_STANDBY && !s->facts.following)
+		pump_command(s, &c);
+}
+
+void rejoin_open(struct sup *s)
+{
+	if (my_mysql(s))
+		rejoin_of(s);
 }
 
 bool rejoin_busy(const struct sup *s)
@@ -507,6 +576,12 @@ bool rejoin_blocker(const struct sup *s, char out[SENTENCE_MAX])
 
 	if (rejoin_busy(s))
 		snprintf(out, SENTENCE_MAX, "%s is being rebuilt: %s", s->conf->node[s->me].name, doing[j->stage]);
+	else if (j && j->unfinished)
+		snprintf(out, SENTENCE_MAX,
+			"a reseed of %s was cut short and its data are not whole: `hactl rejoin --discard-divergent` "
+			"there; only it "
+			"held: %.100s",
+			s->conf->node[s->me].name, j->file[0] ? j->file : "nothing");
 	else if (j && j->file[0])
 		snprintf(out, SENTENCE_MAX, "what only %s holds was exported to %.180s", s->conf->node[s->me].name,
 			j->file);

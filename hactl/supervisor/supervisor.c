@@ -191,6 +191,7 @@ static int open_all(struct sup *s, struct err *e)
 	if (address_open(s, disk.term == 0, e) || link_open(s, e) || health_open(s, e) || open_servers(s, e) ||
 		ask_open(s, e))
 		return -1;
+	rejoin_open(s);
 	timer_in(s->tick, 0);
 	timer_in(s->observe, 0);
 	s->wake_at = 0; /* what opening took is no stall */

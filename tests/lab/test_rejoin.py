@@ -259,6 +259,44 @@ def test_a_clone_that_cannot_succeed_touches_nothing(make_pair):
     assert equal(pair)
 
 
+def test_a_clone_that_is_cut_can_be_done_again(make_pair):
+    """CLONE has thrown the node's own data away by then: it stays quarantined, says so, and the export of before still counts."""
+    pair = make_pair(database=MySQL)
+    configure(pair, **reseed(pair))
+    pair.supervise()
+    diverge(pair)
+    path, text = exported(pair)
+    pair.sql("n1", "SET GLOBAL clone_max_data_bandwidth = 1")
+    said_there = {}
+    typed = threading.Thread(target=lambda: said_there.update(r=pair.hactl("n1", "rejoin", "--discard-divergent", timeout=120)))
+    typed.start()
+    copying = "SELECT 1 FROM performance_schema.clone_progress WHERE STAGE = 'FILE COPY' AND STATE = 'In Progress' AND DATA > 3000000"
+    wait_for(lambda: pair.sql("n1", copying), 30, "the clone copies")
+    assert any("being rebuilt" in b for b in pair.status("n1")["failover"]["blockers"])
+    assert pair.hactl("n1", "failover", "--force", "--to", "n1").returncode == 1, "there is nothing to serve"
+    donor = wait_for(lambda: pair.sql("n2", "SELECT ID FROM performance_schema.processlist WHERE COMMAND = 'Clone'"), 10, "the donor's session")
+    pair.sql("n2", f"KILL {donor[0]}")
+    typed.join(120)
+    r = said_there["r"]
+    assert r.returncode == 1 and "own data may be gone" in r.stderr and os.path.basename(path) in r.stderr, r.stdout + r.stderr
+    assert pair.role("n1") == "quarantined" and pair.role("n2") == "primary" and not pair.writable("n1")
+    with open(path) as f:
+        assert f.read() == text
+    # an emptied server has an empty position and lacks nothing: it must not pass for clean, now or after a restart of hactl
+    assert pair.hactl("n1", "rejoin").returncode == 1
+    pair["n1"].signal("hactl", signal.SIGKILL)
+    pair.start_supervisor("n1")
+    pair.wait_role("n1", "quarantined", bound=30)
+    assert any("not whole" in b for b in pair.status("n1")["failover"]["blockers"])
+    assert pair.hactl("n1", "failover", "--force", "--to", "n1").returncode == 1
+    assert not pair.replicating("n1")
+    pair.sql("n1", "SET GLOBAL clone_max_data_bandwidth = 0")
+    r = pair.hactl("n1", "rejoin", "--discard-divergent", timeout=240)
+    assert r.returncode == 0, r.stdout + r.stderr
+    pair.wait_ready(primary="n2", bound=30)
+    assert equal(pair) and exports(pair) == [path]
+
+
 def in_flight(pair, row):
     """A commit on n1 that waits for the standby's acknowledgement, for ever."""
     def write():
