@@ -76,13 +76,14 @@ enum ground alone_ground(struct core *c, us_t *since)
 	return GROUND_NONE;
 }
 
-/* Above whatever the other may hold: it goes on at most one above a term that this node has named (on_higher). */
+/* Above whatever the other may hold: on a refusal it goes on one above a term that this node has named (on_higher), and by claims, of
+ * which this node need not have heard, one at a time. */
 uint64_t term_to_take(const struct core *c)
 {
 	uint64_t theirs = c->peer_known ? c->peer.term : 0;
 	uint64_t known = c->disk.term > theirs ? c->disk.term : theirs;
 
-	return known ? known + 2 : 1;
+	return known ? known + 16 : 1;
 }
 
 /* --- fencing ------------------------------------------------------------------------------------------------------------ */
@@ -165,6 +166,6 @@ void run_fence(struct core *c)
 	g = alone_ground(c, &since);
 	if (g == GROUND_SILENCE)
 		begin_fencing(c);
-	else if (g == GROUND_WORD && store_bid(c, term_to_take(c)))
+	else if (g == GROUND_WORD && store_bid(c, c->disk.term + 1))
 		take(c, "the other node released its term and does not answer any more");
 }

@@ -235,6 +235,8 @@ static void on_disk_failed(struct core *c, const struct core_event *ev)
 	c->disk_bad = true;
 	c->disk_probe = c->now + US_PER_SEC;
 	c->claim = 0;
+	if (c->peer_released > c->disk.other_term)
+		c->peer_released = 0; /* whose term it was is not stored */
 	c->releasing = c->releasing && c->disk.released == c->disk.term;
 	note(c, 3,
 		"%s cannot store its state: no vote, no promise of a new term and no change before the disk works "
@@ -382,8 +384,9 @@ static bool step_aside(struct core *c)
 	bool ours = c->disk.owner == me_of(c) && c->disk.held == c->disk.term && c->disk.released < c->disk.term;
 	bool shut = c->facts.frozen && !c->facts.address_held && c->facts_at >= c->role_since;
 
-	if (!without_vote(c) || !ours || !shut || !c->facts.ill || !peer_alive(c) || !(c->peer.flags & FLAG_READY) ||
-		c->role != ROLE_STANDBY || c->disk_bad || c->forced || c->disk.paused || !c->boot_over)
+	if (!without_vote(c) || c->peer.term > c->disk.term || !ours || !shut || !c->facts.ill || !peer_alive(c) ||
+		!(c->peer.flags & FLAG_READY) || c->role != ROLE_STANDBY || c->disk_bad || c->forced ||
+		c->disk.paused || !c->boot_over)
 		return false;
 	c->release_ok = !c->conf.lossless;
 	c->release_word = WORD_ANY;

@@ -465,10 +465,10 @@ void on_msg(struct core *c, const struct msg *m)
 			c->peer_pause_ok = false;
 	}
 	c->peer_seen = c->now;
-	if (newer)
-		flap_hear(c, m);
 	if (higher && c->holding && !core_broken.no_term_check)
 		role_event(c, RE_HIGHER, "%s is primary of term %llu", peer_name(c), (unsigned long long)m->term);
+	if (newer)
+		flap_hear(c, m); /* after standing down: a holder counts its own window */
 	msg_table[m->kind](c, m);
 	if (newer && m->kind != MSG_RENEW)
 		on_wishes(c, m);

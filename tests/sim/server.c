@@ -262,8 +262,8 @@ static void on_facts(struct world *w, struct event *e)
 		if (put_off(w, e))
 			return;
 		node_feed(n, &ev);
-		if (f->db_start == n->db.start && n->role != ROLE_STARTING)
-			n->db.bare = false; /* from now on the core knows what came back */
+		if (f->db_start == n->db.start && n->role != ROLE_STARTING && !n->out_held)
+			n->db.bare = false; /* from now on the core knows what came back, and has acted on it */
 	}
 	free(f);
 }

@@ -363,10 +363,10 @@ static void a_higher_term_voids_the_fencing_bid(void **state)
 
 	start(b, CORE_FENCE, &standby_disk);
 	assert_true(within(b, 3 * D, &b->fence));
-	renew(b, 9, 1, 0);
+	renew(b, 90, 1, 0);
 	fenced(b, STEP_OK, "off");
 	assert_false(look(b).held);
-	assert_int_equal(look(b).term, 9);
+	assert_int_equal(look(b).term, 90);
 }
 
 static void the_same_boot_goes_on_alone(void **state)
