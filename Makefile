@@ -2,6 +2,7 @@
 #
 #   make            build/hactl          make test    every test       make demo   a failover, before your eyes
 #   make deps       install packages     make install DESTDIR= PREFIX=/usr
+#   make sim        10^5 simulated lives of a pair, part of `make test`; make sim-long: 10^6, for the night (SIM_LONG_SEEDS=)
 #
 # Warnings are errors. BUILD= puts the output elsewhere; SAN=1 builds with AddressSanitizer and UBSan.
 VERSION   := 0.1.0

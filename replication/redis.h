@@ -1,4 +1,4 @@
-/* redis.h - inside the room: the Redis driver's own state, shared by redis.c (observation) and redis_ops.c. */
+/* redis.h - inside the room: the Redis driver's own state, shared by redis.c (observation) and redis_call.c (operations). */
 #ifndef REPLICATION_REDIS_H
 #define REPLICATION_REDIS_H
 

@@ -5,255 +5,86 @@
  * is equal, the old master made replica FIRST, then the new one made master: at no moment are there two. The old one keeps its history
  * as FAILOVER does, so its resync is a partial one.
  */
-#include "replication/redis.h"
+#include "replication/redis_call.h"
 
 #include <inttypes.h>
 
-enum side { OLD, NEW }; /* of a handover; every other operation has OLD only: the server itself */
-enum verdict { NEXT, AGAIN /* the same step in a millisecond */, JUMP /* to c->jump */, DONE, FAIL };
-
-struct redis_call;
-struct step {
-	enum side side;
-	void (*send)(struct redis_call *c, struct redis_conn *k);
-	enum verdict (*took)(struct redis_call *c, const redisReply *r);
-};
-
-struct redis_call {
-	struct db_call base;
-	struct redis_call *next;
-	struct redis *redis;
-	struct redis_conn conn[2];
-	struct sql_target at[2];	       /* where each side is and our account there */
-	const struct step *step, *jump, *undo; /* undo: what a failure from here on has to take back */
-	struct timer *deadline, *again;
-	struct redis_info info; /* as the step before asked for it */
-	uint64_t offset;	/* to be reached */
-	us_t patience;		/* moment after which a demotion no longer waits for its replica */
-	bool sentinel, undoing, retried;
-	char bad[300]; /* the first error among a step's replies */
-	char text[512];
-};
-
 static const us_t pause_ms = 60000; /* of a freeze; Redis ends it by itself */
-
-/* --- the end -------------------------------------------------------------------------------------------------------------------- */
-
-static void call_free(struct redis_call *c)
-{
-	for (struct redis_call **at = &c->redis->calls; *at; at = &(*at)->next)
-		if (*at == c) {
-			*at = c->next;
-			break;
-		}
-	redis_conn_close(&c->conn[OLD]);
-	redis_conn_close(&c->conn[NEW]);
-	timer_free(c->deadline);
-	timer_free(c->again);
-	explicit_bzero(c->at, sizeof(c->at));
-	free(c);
-}
-
-static void finish(struct redis_call *c, enum db_outcome outcome, const char *text)
-{
-	db_done_fn *done = c->base.done;
-	void *arg = c->base.arg;
-	us_t took = now_us() - c->base.started_at;
-	char copy[512];
-	STR_COPY(copy, text);
-	call_free(c);
-	done(arg, outcome, took, copy);
-}
-
-static void run(struct redis_call *c);
-
-static void fail(struct redis_call *c, const char *text)
-{
-	const struct step *undo = c->undo;
-	if (!undo || c->undoing) {
-		finish(c, DB_FAILED, c->undoing ? c->text : text);
-		return;
-	}
-	STR_COPY(c->text, text);
-	c->undoing = true;
-	c->step = undo;
-	run(c);
-}
-
-/* --- sending ---------------------------------------------------------------------------------------------------------------------- */
-
-static void on_last(void *arg, const redisReply *r)
-{
-	struct redis_call *c = arg;
-	enum verdict v;
-
-	if (r->type == REDIS_REPLY_ERROR && !c->bad[0])
-		STR_COPY(c->bad, r->str);
-	for (size_t i = 0; r->type == REDIS_REPLY_ARRAY && i < r->elements;
-		i++) /* EXEC reports a failed command inside */
-		if (r->element[i]->type == REDIS_REPLY_ERROR && !c->bad[0])
-			STR_COPY(c->bad, r->element[i]->str);
-	if (c->bad[0]) {
-		snprintf(c->text, sizeof(c->text), "Redis refused: %s", c->bad);
-		v = FAIL;
-	} else {
-		v = c->step->took ? c->step->took(c, r) : NEXT;
-	}
-	switch (v) {
-	case NEXT:
-		if (!c->step[1].send) {
-			if (c->undoing)
-				finish(c, DB_FAILED, c->text);
-			else
-				finish(c, DB_OK, c->text);
-			return;
-		}
-		c->step++;
-		run(c);
-		return;
-	case JUMP:
-		c->step = c->jump;
-		run(c);
-		return;
-	case AGAIN:
-		timer_in(c->again, US_PER_MS);
-		return;
-	case DONE:
-		finish(c, DB_OK, c->text);
-		return;
-	case FAIL: {
-		char why[512];
-		STR_COPY(why, c->text);
-		fail(c, why);
-		return;
-	}
-	}
-}
-
-static void on_quiet(void *arg, const redisReply *r)
-{
-	struct redis_call *c = arg;
-	if (r->type == REDIS_REPLY_ERROR && !c->bad[0])
-		STR_COPY(c->bad, r->str);
-}
-
-static void on_info(void *arg, const redisReply *r)
-{
-	struct redis_call *c = arg;
-	if (r->type == REDIS_REPLY_ERROR)
-		on_quiet(arg, r);
-	else if (r->type != REDIS_REPLY_STRING || redis_info_parse(r->str, &c->info) < 0)
-		STR_COPY(c->bad, "an answer to INFO that is not Redis's");
-}
-
-static void lost(struct redis_call *c, enum side side, enum db_life why, const char *text);
-
-static void on_lost_old(void *arg, enum db_life why, const char *text)
-{
-	lost(arg, OLD, why, text);
-}
-
-static void on_lost_new(void *arg, enum db_life why, const char *text)
-{
-	lost(arg, NEW, why, text);
-}
-
-static void run(struct redis_call *c)
-{
-	enum side side = c->step->side;
-	struct redis_conn *k = &c->conn[side];
-	enum db_life why = DB_UNKNOWN;
-	char text[512];
-
-	c->bad[0] = '\0';
-	if (!k->ac && redis_conn_open(k, c->base.db->loop, &c->at[side], side == OLD ? on_lost_old : on_lost_new, c,
-			      &why, text) < 0) {
-		lost(c, side, why, text);
-		return;
-	}
-	c->step->send(c, k);
-}
-
-static void on_again(void *arg, us_t now)
-{
-	(void)now;
-	run(arg);
-}
 
 /* --- commands ------------------------------------------------------------------------------------------------------------------------ */
 
 static void send_info(struct redis_call *c, struct redis_conn *k)
 {
-	redis_conn_send(k, on_info, c, "INFO");
-	redis_conn_send(k, on_last, c, "PING");
+	redis_conn_send(k, redis_on_info, c, "INFO");
+	redis_conn_send(k, redis_on_last, c, "PING");
 }
 
 static void send_examine(struct redis_call *c, struct redis_conn *k)
 {
-	redis_conn_send(k, on_info, c, "INFO");
-	redis_conn_send(k, on_last, c, "PUBSUB NUMSUB __sentinel__:hello");
+	redis_conn_send(k, redis_on_info, c, "INFO");
+	redis_conn_send(k, redis_on_last, c, "PUBSUB NUMSUB __sentinel__:hello");
 }
 
 static void send_role(struct redis_call *c, struct redis_conn *k)
 {
-	redis_conn_send(k, on_last, c, "ROLE");
+	redis_conn_send(k, redis_on_last, c, "ROLE");
 }
 
 /* All or nothing: without the right to one of them none is done. */
 static void send_promote(struct redis_call *c, struct redis_conn *k)
 {
-	redis_conn_send(k, on_quiet, c, "MULTI");
-	redis_conn_send(k, on_quiet, c, "REPLICAOF NO ONE");
-	redis_conn_send(k, on_quiet, c, "CONFIG SET min-replicas-to-write 0");
-	redis_conn_send(k, on_quiet, c, "CLIENT UNPAUSE");
-	redis_conn_send(k, on_quiet, c, "CLIENT KILL TYPE normal");
-	redis_conn_send(k, on_quiet, c, "CLIENT KILL TYPE pubsub");
-	redis_conn_send(k, on_last, c, "EXEC");
+	redis_conn_send(k, redis_on_quiet, c, "MULTI");
+	redis_conn_send(k, redis_on_quiet, c, "REPLICAOF NO ONE");
+	redis_conn_send(k, redis_on_quiet, c, "CONFIG SET min-replicas-to-write 0");
+	redis_conn_send(k, redis_on_quiet, c, "CLIENT UNPAUSE");
+	redis_conn_send(k, redis_on_quiet, c, "CLIENT KILL TYPE normal");
+	redis_conn_send(k, redis_on_quiet, c, "CLIENT KILL TYPE pubsub");
+	redis_conn_send(k, redis_on_last, c, "EXEC");
 }
 
 static void send_unpause(struct redis_call *c, struct redis_conn *k)
 {
-	redis_conn_send(k, on_last, c, "CLIENT UNPAUSE");
+	redis_conn_send(k, redis_on_last, c, "CLIENT UNPAUSE");
 }
 
 /* Master already (adopted, resumed, or handed over to): its clients have nothing to unlearn and stay. */
 static void send_promote_again(struct redis_call *c, struct redis_conn *k)
 {
-	redis_conn_send(k, on_quiet, c, "CONFIG SET min-replicas-to-write 0");
+	redis_conn_send(k, redis_on_quiet, c, "CONFIG SET min-replicas-to-write 0");
 	send_unpause(c, k);
 }
 
 static void send_pause(struct redis_call *c, struct redis_conn *k)
 {
-	redis_conn_send(k, on_quiet, c, "CLIENT PAUSE %lld WRITE", (long long)pause_ms);
+	redis_conn_send(k, redis_on_quiet, c, "CLIENT PAUSE %lld WRITE", (long long)pause_ms);
 	send_info(c, k);
 }
 
 static void send_kill(struct redis_call *c, struct redis_conn *k)
 {
-	redis_conn_send(k, on_quiet, c, "CLIENT KILL TYPE normal");
-	redis_conn_send(k, on_quiet, c, "CLIENT KILL TYPE pubsub");
-	redis_conn_send(k, on_last, c, "CLIENT UNPAUSE");
+	redis_conn_send(k, redis_on_quiet, c, "CLIENT KILL TYPE normal");
+	redis_conn_send(k, redis_on_quiet, c, "CLIENT KILL TYPE pubsub");
+	redis_conn_send(k, redis_on_last, c, "CLIENT UNPAUSE");
 }
 
 static void send_ask_auth(struct redis_call *c, struct redis_conn *k)
 {
-	redis_conn_send(k, on_last, c, "CONFIG GET masterauth");
+	redis_conn_send(k, redis_on_last, c, "CONFIG GET masterauth");
 }
 
 /* The server that is left has to attach to the other: as replica it refuses writes at once, whether it reaches its master or not. */
 static void send_replicaof(struct redis_call *c, struct redis_conn *k)
 {
 	const struct sql_target *master = &c->at[NEW];
-	redis_conn_send(k, on_quiet, c, "CONFIG SET replica-read-only yes");
-	redis_conn_send(k, on_quiet, c, "REPLICAOF %s %d", master->host, master->port);
-	redis_conn_send(k, on_last, c, "ROLE");
+	redis_conn_send(k, redis_on_quiet, c, "CONFIG SET replica-read-only yes");
+	redis_conn_send(k, redis_on_quiet, c, "REPLICAOF %s %d", master->host, master->port);
+	redis_conn_send(k, redis_on_last, c, "ROLE");
 }
 
 static void send_no_one(struct redis_call *c, struct redis_conn *k)
 {
-	redis_conn_send(k, on_quiet, c, "REPLICAOF NO ONE");
-	redis_conn_send(k, on_last, c, "CLIENT UNPAUSE");
+	redis_conn_send(k, redis_on_quiet, c, "REPLICAOF NO ONE");
+	redis_conn_send(k, redis_on_last, c, "CLIENT UNPAUSE");
 }
 
 /* --- verdicts --------------------------------------------------------------------------------------------------------------------------- */
@@ -361,6 +192,7 @@ static enum verdict took_prechecked(struct redis_call *c, const redisReply *r)
 		return v;
 	if (!c->info.master)
 		return refuse(c, "this Redis is not the master");
+	c->offset = c->info.offset;
 	return c->info.replicas ? NEXT : refuse(c, "no replica is connected to this Redis");
 }
 
@@ -368,8 +200,8 @@ static enum verdict took_prechecked(struct redis_call *c, const redisReply *r)
 static void send_auth(struct redis_call *c, struct redis_conn *k)
 {
 	const struct sql_target *peer = &c->at[NEW];
-	redis_conn_send(k, on_quiet, c, "CONFIG SET masteruser %s", peer->user);
-	redis_conn_send(k, on_last, c, "CONFIG SET masterauth %s", peer->password);
+	redis_conn_send(k, redis_on_quiet, c, "CONFIG SET masteruser %s", peer->user);
+	redis_conn_send(k, redis_on_last, c, "CONFIG SET masterauth %s", peer->password);
 }
 
 static enum verdict took_auth(struct redis_call *c, const redisReply *r)
@@ -397,7 +229,6 @@ static const struct step unfreeze_steps[] = { { OLD, send_unpause, took_thawed }
 static const struct step position_steps[] = { { OLD, send_info, took_position }, END };
 static const struct step reach_steps[] = { { OLD, send_info, took_reached }, END };
 static const struct step kill_steps[] = { { OLD, send_kill, NULL }, END };
-static const struct step precheck_steps[] = { { OLD, send_examine, took_prechecked }, END };
 
 /* --- following -------------------------------------------------------------------------------------------------------------------------------- */
 
@@ -519,6 +350,10 @@ static const struct step handover_steps[] = { { OLD, send_examine, took_old_is_m
 	{ OLD, send_pause, took_paused }, { NEW, send_info, took_reached }, { OLD, send_replicaof, took_stepped_down },
 	{ NEW, send_promote, took_exec }, { NEW, send_role, took_handed_over }, { OLD, send_kill, took_thawed }, END };
 
+/* What a hand-over asks of both before it holds a single write: a replica that does not answer or keep up is found out here. */
+static const struct step precheck_steps[] = { { OLD, send_examine, took_prechecked },
+	{ NEW, send_examine, took_new_is_replica }, END };
+
 /* --- reclaim: NEW is this server, OLD the other ----------------------------------------------------------------------------------------------------- */
 
 static const struct step reclaim_attach[] = { { OLD, send_ask_auth, took_auth }, { OLD, send_auth, NULL },
@@ -546,65 +381,7 @@ static enum verdict took_other(struct redis_call *c, const redisReply *r)
 
 static const struct step reclaim_steps[] = { { NEW, send_examine, took_own }, { OLD, send_info, took_other }, END };
 
-/* --- loss of a connection ----------------------------------------------------------------------------------------------------------------------------- */
-
-static void lost(struct redis_call *c, enum side side, enum db_life why, const char *text)
-{
-	bool demotion = c->base.op == OP_DEMOTE;
-	char sentence[512];
-
-	if (demotion && side == OLD && why == DB_DEAD) {
-		finish(c, DB_OK, "dead");
-		return;
-	}
-	if (demotion && side == NEW) { /* the replica need not be there */
-		if (c->step->side != NEW)
-			return;
-		c->step = demote_shut;
-		run(c);
-		return;
-	}
-	if (c->base.op == OP_RECLAIM && side == OLD && c->step->send == send_info && c->step->took == took_other) {
-		STR_COPY(c->text, "master; the other Redis cannot be reached and does not follow yet");
-		c->step = reclaim_alone;
-		run(c);
-		return;
-	}
-	if (why == DB_UNKNOWN && c->step->side != side)
-		return; /* a side that is not being spoken to; its next step connects anew */
-	if (why == DB_UNKNOWN && !c->retried) {
-		c->retried = true; /* steps are idempotent */
-		run(c);
-		return;
-	}
-	snprintf(sentence, sizeof(sentence), "%s %s: %.300s",
-		side == OLD && c->base.op != OP_RECLAIM ? c->base.db->target.label : "Redis at", c->at[side].host,
-		text);
-	fail(c, sentence);
-}
-
-/* The deadline. Before anything was changed a failure is certain; afterwards the other side's state is not known. */
-static void on_deadline(void *arg, us_t now)
-{
-	struct redis_call *c = arg;
-	bool reading = c->step->send == send_info || c->step->send == send_examine || c->step->send == send_role;
-	char text[512];
-	(void)now;
-	snprintf(text, sizeof(text), "no end in time, at: %s",
-		c->step->took == took_attached	? "waiting for the link to the new master"
-		: c->step->took == took_reached ? "waiting for the replica to receive everything"
-						: "waiting for an answer");
-	if (c->undo == undo_pause && !c->undoing) { /* nothing but the pause to take back: give it a moment */
-		timer_in(c->deadline, 200 * US_PER_MS);
-		timer_off(c->again);
-		redis_conn_close(&c->conn[NEW]);
-		fail(c, text);
-		return;
-	}
-	finish(c, reading && !c->undo && c->step->took != took_handed_over ? DB_FAILED : DB_TIMED_OUT, text);
-}
-
-/* --- start ------------------------------------------------------------------------------------------------------------------------------------------------ */
+/* --- what the driver asks ------------------------------------------------------------------------------------------------------------------------------------------------ */
 
 static const struct step *const steps_of[OP_COUNT] = {
 	[OP_PROMOTE] = promote_steps,
@@ -621,48 +398,48 @@ static const struct step *const steps_of[OP_COUNT] = {
 	[OP_PRECHECK] = precheck_steps,
 };
 
-static struct sql_target peer_of(const struct db_target *t)
+const struct step *redis_steps(enum db_op op)
 {
-	struct sql_target p = { .port = t->peer_port };
-	STR_COPY(p.host, t->peer_host);
-	STR_COPY(p.user, t->peer_user);
-	STR_COPY(p.password, t->peer_password);
-	return p;
+	return steps_of[op];
 }
 
-/* The first step runs from the loop: a failure at once must not call back before the caller has its handle. */
-struct db_call *redis_start(struct db *d, enum db_op op, const char *arg_text, us_t timeout, struct err *e)
+enum excuse redis_do_without(struct redis_call *c, enum side side, enum db_life why)
 {
-	struct redis *r = d->own;
-	struct redis_call *c;
-
-	if (!steps_of[op]) {
-		err_set(e, "\"%s\" is no operation of Redis", db_op_names[op]);
-		return NULL;
+	if (c->base.op == OP_DEMOTE && side == OLD && why == DB_DEAD) {
+		STR_COPY(c->text, "dead");
+		return OVER;
 	}
-	c = xcalloc(1, sizeof(*c));
-	c->base = (struct db_call){ .db = d, .op = op, .end = now_us() + timeout };
-	c->redis = r;
-	c->step = steps_of[op];
-	c->at[op == OP_RECLAIM ? NEW : OLD] = d->target.at;
-	c->at[op == OP_RECLAIM ? OLD : NEW] = peer_of(&d->target);
-	c->offset = arg_text ? strtoull(arg_text, NULL, 10) : 0;
-	c->deadline = timer_new(d->loop, on_deadline, c);
-	c->again = timer_new(d->loop, on_again, c);
-	timer_at(c->deadline, c->base.end);
-	timer_in(c->again, 0);
-	c->next = r->calls;
-	r->calls = c;
-	return &c->base;
+	if (c->base.op == OP_DEMOTE && side == NEW) { /* the replica need not be there */
+		if (c->step->side != NEW)
+			return IGNORE;
+		c->step = demote_shut;
+		return GO_ON;
+	}
+	if (c->base.op == OP_RECLAIM && side == OLD && c->step->send == send_info && c->step->took == took_other) {
+		STR_COPY(c->text, "master; the other Redis cannot be reached and does not follow yet");
+		c->step = reclaim_alone;
+		return GO_ON;
+	}
+	return NO_EXCUSE;
 }
 
-void redis_cancel(struct db_call *call)
+const char *redis_awaited(const struct redis_call *c)
 {
-	call_free((struct redis_call *)call);
+	if (c->step->took == took_attached)
+		return "waiting for the link to the new master";
+	if (c->step->took == took_reached)
+		return "waiting for the replica to receive everything";
+	return "waiting for an answer of Redis";
 }
 
-void redis_cancel_all(struct redis *r)
+bool redis_changed_nothing(const struct redis_call *c)
 {
-	while (r->calls)
-		call_free(r->calls);
+	bool reads = c->step->send == send_info || c->step->send == send_examine || c->step->send == send_role;
+
+	return reads && !c->undo && c->step->took != took_handed_over;
+}
+
+bool redis_only_paused(const struct redis_call *c)
+{
+	return c->undo == undo_pause && !c->undoing;
 }

@@ -14,7 +14,8 @@
 	"'replica_net_timeout', 'slave_net_timeout', 'event_scheduler', 'socket', 'port', 'binlog_do_db', "            \
 	"'replicate_do_db', 'replicate_ignore_db', 'replicate_do_table', 'replicate_ignore_table', "                   \
 	"'replicate_wild_do_table', 'replicate_wild_ignore_table', 'init_rpl_role', "                                  \
-	"'rpl_semi_sync_source_enabled', 'rpl_semi_sync_master_enabled', 'rpl_semi_sync_replica_enabled', "            \
+	"'clone_valid_donor_list', 'rpl_semi_sync_source_enabled', 'rpl_semi_sync_master_enabled', "                   \
+	"'rpl_semi_sync_replica_enabled', "                                                                            \
 	"'rpl_semi_sync_slave_enabled', 'rpl_semi_sync_source_wait_point', 'rpl_semi_sync_master_wait_point'"
 
 struct part {

@@ -5,6 +5,8 @@
 #include <libnftnl/set.h>
 #include <libnftnl/table.h>
 
+_Static_assert(GATE_KEYS_MAX == 64, "a bit of a word for each");
+
 struct question {
 	const struct gate_shape *shape;
 	const char *set;
@@ -111,6 +113,12 @@ static int elems(struct nft_link *l, const struct gate_shape *s, const struct se
 	return nft_ask(l, NFT_MSG_GETSETELEM, d->family, NLM_F_DUMP, ask_elems, &q, got_elems, a, answer_again);
 }
 
+static bool all_there(const struct answer *a)
+{
+	size_t n = a->shape->list[a->list].n;
+	return a->found == (n == GATE_KEYS_MAX ? UINT64_MAX : (1ull << n) - 1);
+}
+
 /* Rules are counted, not compared one by one: their text is ours as long as the table's comment is, and what others do to a table
  * adds or takes away. */
 static int family_stands(struct nft_link *l, const struct gate_shape *s, uint8_t family)
@@ -128,7 +136,7 @@ static int family_stands(struct nft_link *l, const struct gate_shape *s, uint8_t
 		if (d->family != family || d->mortal || !set_wanted(s, d))
 			continue;
 		r = elems(l, s, d, &have);
-		if (r < 0 || have.count != s->list[d->list].n)
+		if (r < 0 || !all_there(&have) || have.count != s->list[d->list].n)
 			return r;
 	}
 	return 1;
@@ -147,16 +155,15 @@ int64_t rules_alive_ms(struct nft_link *l, const struct gate_shape *s)
 	int64_t shortest = INT64_MAX;
 	for (size_t i = 0; i < ARRAY_LEN(gate_sets); i++) {
 		const struct set_def *d = &gate_sets[i];
-		size_t n = s->list[d->list].n;
 		struct answer a;
-		if (!d->mortal || n == 0)
+		if (!d->mortal || !set_wanted(s, d))
 			continue;
 		int r = elems(l, s, d, &a);
 		if (r == -ENOENT)
 			continue;
 		if (r < 0)
 			return r;
-		if (a.found != (n == 64 ? UINT64_MAX : (1ull << n) - 1))
+		if (!all_there(&a))
 			return 0;
 		shortest = a.shortest_ms < shortest ? a.shortest_ms : shortest;
 	}

@@ -200,66 +200,46 @@ struct part {
 	enum { FROM_META, FROM_NETWORK, FROM_TRANSPORT, FROM_FIB } from;
 	uint32_t what, len; /* meta key; offset and length in the header; flags of the lookup in the routing tables */
 	enum test test;
-	uint32_t value;	       /* TEST_IS, TEST_IS_NOT; as the register has it */
-	const char *set, *and; /* TEST_SHUT: in `set` and not in `and` */
+	uint32_t value;		  /* TEST_IS, TEST_IS_NOT; as the register has it */
+	const char *set, *except; /* TEST_SHUT: in `set` and not in `except` */
 };
 
-#define PROTO(p)                                                                                                       \
-	{                                                                                                              \
-		FROM_META, NFT_META_NFPROTO, 1, TEST_IS, p, NULL, NULL                                                 \
-	}
-#define L4(p)                                                                                                          \
-	{                                                                                                              \
-		FROM_META, NFT_META_L4PROTO, 1, TEST_IS, p, NULL, NULL                                                 \
-	}
-#define SHUT(b, o, l, s, a)                                                                                            \
-	{                                                                                                              \
-		b, o, l, TEST_SHUT, 0, s, a                                                                            \
-	}
-#define NOT_IN(o, l, s)                                                                                                \
-	{                                                                                                              \
-		FROM_NETWORK, o, l, TEST_NOT_IN, 0, s, NULL                                                            \
-	}
-#define IF_IN(key)                                                                                                     \
-	{                                                                                                              \
-		FROM_META, key, IFNAMSIZ, TEST_IN, 0, "ifs", NULL                                                      \
-	}
-#define WIRE(key)                                                                                                      \
-	{                                                                                                              \
-		FROM_META, key, 2, TEST_IS_NOT, ARPHRD_LOOPBACK, NULL, NULL                                            \
-	}
-#define LOCAL(which)                                                                                                   \
-	{                                                                                                              \
-		FROM_FIB, which, 4, TEST_IS, RTN_LOCAL, NULL, NULL                                                     \
-	}
+#define PROTO(p)	    .from = FROM_META, .what = NFT_META_NFPROTO, .len = 1, .test = TEST_IS, .value = p
+#define L4(p)		    .from = FROM_META, .what = NFT_META_L4PROTO, .len = 1, .test = TEST_IS, .value = p
+#define SHUT(f, o, l, s, x) .from = f, .what = o, .len = l, .test = TEST_SHUT, .set = s, .except = x
+#define OTHER_THAN(o, l, s) .from = FROM_NETWORK, .what = o, .len = l, .test = TEST_NOT_IN, .set = s
+#define IF_IN(key)	    .from = FROM_META, .what = key, .len = IFNAMSIZ, .test = TEST_IN, .set = "ifs"
+#define WIRE(key)	    .from = FROM_META, .what = key, .len = 2, .test = TEST_IS_NOT, .value = ARPHRD_LOOPBACK
+#define LOCAL(which)	    .from = FROM_FIB, .what = which, .len = 4, .test = TEST_IS, .value = RTN_LOCAL
 
 static const struct part terms[T_COUNT][4] = {
-	[T_IPV4] = { PROTO(NFPROTO_IPV4) },
-	[T_IPV6] = { PROTO(NFPROTO_IPV6) },
-	[T_TCP] = { L4(IPPROTO_TCP) },
+	[T_IPV4] = { { PROTO(NFPROTO_IPV4) } },
+	[T_IPV6] = { { PROTO(NFPROTO_IPV6) } },
+	[T_TCP] = { { L4(IPPROTO_TCP) } },
 	/* RFC 791: source at 12, destination at 16. RFC 8200: at 8 and 24 */
-	[T_TO_SHUT] = { SHUT(FROM_NETWORK, 16, 4, "vips", "alive") },
-	[T_FROM_SHUT] = { SHUT(FROM_NETWORK, 12, 4, "vips", "alive") },
-	[T_TO_SHUT6] = { SHUT(FROM_NETWORK, 24, 16, "vips6", "alive6") },
-	[T_FROM_SHUT6] = { SHUT(FROM_NETWORK, 8, 16, "vips6", "alive6") },
+	[T_TO_SHUT] = { { SHUT(FROM_NETWORK, 16, 4, "vips", "alive") } },
+	[T_FROM_SHUT] = { { SHUT(FROM_NETWORK, 12, 4, "vips", "alive") } },
+	[T_TO_SHUT6] = { { SHUT(FROM_NETWORK, 24, 16, "vips6", "alive6") } },
+	[T_FROM_SHUT6] = { { SHUT(FROM_NETWORK, 8, 16, "vips6", "alive6") } },
 	/* RFC 4861 section 4.4: the target after type, code, checksum and flags */
-	[T_ADVERT_SHUT6] = { L4(IPPROTO_ICMPV6), { FROM_TRANSPORT, 0, 1, TEST_IS, ND_NEIGHBOR_ADVERT, NULL, NULL },
-		SHUT(FROM_TRANSPORT, 8, 16, "vips6", "alive6") },
+	[T_ADVERT_SHUT6] = { { L4(IPPROTO_ICMPV6) },
+		{ .from = FROM_TRANSPORT, .what = 0, .len = 1, .test = TEST_IS, .value = ND_NEIGHBOR_ADVERT },
+		{ SHUT(FROM_TRANSPORT, 8, 16, "vips6", "alive6") } },
 	/* RFC 826: sender protocol address, after 8 bytes of header and 6 of MAC */
-	[T_ARP_FROM_SHUT] = { SHUT(FROM_NETWORK, 14, 4, "vips", "alive") },
+	[T_ARP_FROM_SHUT] = { { SHUT(FROM_NETWORK, 14, 4, "vips", "alive") } },
 	/* RFC 9293: source port at 0, destination port at 2 */
-	[T_TO_PORT_SHUT] = { SHUT(FROM_TRANSPORT, 2, 2, "ports", "open_ports") },
-	[T_FROM_PORT_SHUT] = { SHUT(FROM_TRANSPORT, 0, 2, "ports", "open_ports") },
-	[T_TO_LOCAL] = { LOCAL(NFTA_FIB_F_DADDR) },
-	[T_FROM_LOCAL] = { LOCAL(NFTA_FIB_F_SADDR) },
-	[T_IN_IFS] = { IF_IN(NFT_META_IIFNAME) },
-	[T_OUT_IFS] = { IF_IN(NFT_META_OIFNAME) },
-	[T_IN_FROM_WIRE] = { WIRE(NFT_META_IIFTYPE) },
-	[T_OUT_TO_WIRE] = { WIRE(NFT_META_OIFTYPE) },
-	[T_NOT_FROM_PEER] = { NOT_IN(12, 4, "peers") },
-	[T_NOT_TO_PEER] = { NOT_IN(16, 4, "peers") },
-	[T_NOT_FROM_PEER6] = { NOT_IN(8, 16, "peers6") },
-	[T_NOT_TO_PEER6] = { NOT_IN(24, 16, "peers6") },
+	[T_TO_PORT_SHUT] = { { SHUT(FROM_TRANSPORT, 2, 2, "ports", "open_ports") } },
+	[T_FROM_PORT_SHUT] = { { SHUT(FROM_TRANSPORT, 0, 2, "ports", "open_ports") } },
+	[T_TO_LOCAL] = { { LOCAL(NFTA_FIB_F_DADDR) } },
+	[T_FROM_LOCAL] = { { LOCAL(NFTA_FIB_F_SADDR) } },
+	[T_IN_IFS] = { { IF_IN(NFT_META_IIFNAME) } },
+	[T_OUT_IFS] = { { IF_IN(NFT_META_OIFNAME) } },
+	[T_IN_FROM_WIRE] = { { WIRE(NFT_META_IIFTYPE) } },
+	[T_OUT_TO_WIRE] = { { WIRE(NFT_META_OIFTYPE) } },
+	[T_NOT_FROM_PEER] = { { OTHER_THAN(12, 4, "peers") } },
+	[T_NOT_TO_PEER] = { { OTHER_THAN(16, 4, "peers") } },
+	[T_NOT_FROM_PEER6] = { { OTHER_THAN(8, 16, "peers6") } },
+	[T_NOT_TO_PEER6] = { { OTHER_THAN(24, 16, "peers6") } },
 };
 
 static void put_source(struct nftnl_rule *r, const struct part *p)
@@ -300,7 +280,7 @@ static void put_part(struct nftnl_rule *r, const struct part *p)
 	else
 		put_lookup(r, p->set, p->test == TEST_NOT_IN ? NFT_LOOKUP_F_INV : 0);
 	if (p->test == TEST_SHUT)
-		put_lookup(r, p->and, NFT_LOOKUP_F_INV); /* a lookup leaves its register as it was */
+		put_lookup(r, p->except, NFT_LOOKUP_F_INV); /* a lookup leaves its register as it was */
 }
 
 /* --- putting the pieces into a batch ----------------------------------------------------------------------------------- */

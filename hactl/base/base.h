@@ -54,6 +54,11 @@ int file_replace(const char *path, const void *data, size_t len, mode_t mode, st
 /* Reads a one-line secret (trailing newline removed). Refuses a file that others than its owner can read. */
 int secret_read(const char *path, char *out, size_t size, struct err *e);
 
+/* --- addresses --------------------------------------------------------------------------------------------------- */
+struct sockaddr_storage;
+/* A numeric IPv4 or IPv6 address as the kernel takes it. */
+int sockaddr_make(const char *text, int port, struct sockaddr_storage *out, unsigned *len, struct err *e);
+
 /* --- log: one line an event on stderr, with sd-daemon's <N> prefix when stderr is not a terminal ------------------- */
 enum log_level { LOG_LVL_ERROR = 3, LOG_LVL_WARN = 4, LOG_LVL_NOTICE = 5, LOG_LVL_INFO = 6, LOG_LVL_DEBUG = 7 };
 void log_setup(enum log_level most_verbose, const char *node); /* node: shown in front of each line; may be NULL */

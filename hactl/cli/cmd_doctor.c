@@ -229,6 +229,7 @@ static void judge_all_sql(struct doctor *d)
 			.account = conf->node[i].mysql.user,
 			.local = i == d->host.me,
 			.semi_sync = conf->node[i].mysql.semi_sync != SEMI_SYNC_OFF,
+			.clone = str_eq(conf->node[i].mysql.reseed, "clone"),
 			.doc = d->sql[i].doc };
 	struct sql_exam *mine = &x[d->host.me];
 	if (mine->doc) {
@@ -384,6 +385,8 @@ static int print_grants(struct cli *c, const struct conf *conf, int me)
 		grants_print_sql(true, m->user, m->replication_user, stdout);
 	if (m->present && (!doc || !mariadb))
 		grants_print_sql(false, m->user, m->replication_user, stdout);
+	if (!m->present && !conf->node[me].redis.present)
+		fputs("hactl: no database is configured: no account is needed\n", stderr);
 	if (conf->node[me].redis.present)
 		grants_print_redis(*conf->node[me].redis.user ? conf->node[me].redis.user : "hactl", stdout);
 	doctor_free(d);

@@ -66,6 +66,7 @@ struct sql_exam {
 	const char *account; /* mysql.user */
 	bool local;	     /* its files and its administrator's view can be had here */
 	bool semi_sync;	     /* wanted */
+	bool clone;	     /* mysql.reseed = "clone" */
 	const json_t *doc;   /* routine "examine" */
 	const json_t *files; /* options_of_server(); NULL: not local */
 	const json_t *admin; /* routine "examine_admin"; NULL: not had, and why: */
@@ -111,6 +112,7 @@ bool option_on(const char *value); /* "ON", "1", "TRUE", or nothing behind the n
 
 /* Those hactl's account needs: NULL ends the list. "SELECT ON performance_schema" is one on a schema, all others are on *.*. */
 const char *const *grants_needed(bool mariadb);
+const char *const *grants_reseed(bool mariadb); /* and these for mysql.reseed = "clone" */
 /* CREATE USER and GRANT statements for both accounts, to stdout. */
 void grants_print_sql(bool mariadb, const char *account, const char *replication_account, FILE *to);
 void grants_print_redis(const char *account, FILE *to);

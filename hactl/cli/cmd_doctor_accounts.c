@@ -33,7 +33,8 @@ static void judge_surplus(const struct sql_exam *x, const json_t *rows, struct v
 	json_array_foreach(rows, i, row)
 	{
 		const char *p = doc_text(row, "privilege");
-		if (!str_eq(p, "USAGE") && !listed(grants_needed(exam_mariadb(x)), p))
+		if (!str_eq(p, "USAGE") && !listed(grants_needed(exam_mariadb(x)), p) &&
+			!listed(grants_reseed(exam_mariadb(x)), p))
 			str_add(surplus, sizeof(surplus), &len, "%s%s", len ? ", " : "", p);
 	}
 	if (!len) {
@@ -45,29 +46,41 @@ static void judge_surplus(const struct sql_exam *x, const json_t *rows, struct v
 		x->account);
 }
 
+struct lack {
+	const char *list[32];
+	size_t n, len;
+	char names[300];
+};
+
+static void look_for(const json_t *rows, const char *const *needed, struct lack *l)
+{
+	for (; *needed && l->n < ARRAY_LEN(l->list); needed++) {
+		if (holds(rows, *needed))
+			continue;
+		str_add(l->names, sizeof(l->names), &l->len, "%s%s", l->n ? ", " : "", *needed);
+		l->list[l->n++] = *needed;
+	}
+}
+
 void check_privileges(const struct sql_exam *x, struct verdict *v)
 {
 	const json_t *rows = json_object_get(x->doc, "privileges");
-	const char *lacking[32];
-	size_t n = 0, len = 0;
-	char names[300] = "";
+	struct lack l = { .n = 0 };
 	if (exam_missing(x, "privileges", v))
 		return;
-	for (const char *const *p = grants_needed(exam_mariadb(x)); *p; p++)
-		if (!holds(rows, *p)) {
-			lacking[n++] = *p;
-			str_add(names, sizeof(names), &len, "%s%s", len ? ", " : "", *p);
-		}
-	if (n == 0) {
+	look_for(rows, grants_needed(exam_mariadb(x)), &l);
+	if (x->clone)
+		look_for(rows, grants_reseed(exam_mariadb(x)), &l);
+	if (l.n == 0) {
 		judge_surplus(x, rows, v);
 		return;
 	}
-	auto_free char *grant = grants_statement(lacking, n, x->account);
+	auto_free char *grant = grants_statement(l.list, l.n, x->account);
 	if (json_array_size(json_object_get(x->doc, "roles")))
 		say_note(v, "account %s has not by itself: %s; whether a role gives them is not examined", x->account,
-			names);
+			l.names);
 	else
-		say_wrong(v, "account %s lacks: %s", x->account, names);
+		say_wrong(v, "account %s lacks: %s", x->account, l.names);
 	say_fix(v, "%s   (on the primary, with the account's own host part)", grant);
 }
 

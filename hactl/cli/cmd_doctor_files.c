@@ -158,8 +158,8 @@ static void option_put(json_t *options, char *text, const char *path)
 		*p = *p == '-' ? '_' : (char)tolower((unsigned char)*p);
 	if (str_starts(name, "loose_"))
 		name += strlen("loose_");
-	v = json_pack("{s:s, s:s}", "value", value, "path", path);
-	if (v && *name)
+	v = *name ? json_pack("{s:s, s:s}", "value", value, "path", path) : NULL;
+	if (v)
 		json_object_set_new(options, name, v);
 }
 

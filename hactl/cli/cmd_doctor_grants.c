@@ -29,6 +29,10 @@ static const char *const mysql_needed[] = {
 	NULL,
 };
 
+/* mysql.reseed = "clone": one as donor, one as recipient. */
+static const char *const mysql_reseed[] = { "BACKUP_ADMIN", "CLONE_ADMIN", NULL };
+static const char *const none[] = { NULL };
+
 const char redis_acl[] = "-@all +info +role +ping +replicaof +failover +config|get +config|set +client|kill "
 			 "+client|pause +client|unpause "
 			 "+multi +exec +discard +wait +pubsub|numsub";
@@ -36,6 +40,19 @@ const char redis_acl[] = "-@all +info +role +ping +replicaof +failover +config|g
 const char *const *grants_needed(bool mariadb)
 {
 	return mariadb ? mariadb_needed : mysql_needed;
+}
+
+const char *const *grants_reseed(bool mariadb)
+{
+	return mariadb ? none : mysql_reseed;
+}
+
+static size_t count(const char *const *list)
+{
+	size_t n = 0;
+	while (list[n])
+		n++;
+	return n;
 }
 
 char *grants_statement(const char *const *privileges, size_t n, const char *account)
@@ -60,16 +77,16 @@ char *grants_statement(const char *const *privileges, size_t n, const char *acco
 
 void grants_print_sql(bool mariadb, const char *account, const char *replication_account, FILE *to)
 {
-	const char *const *needed = grants_needed(mariadb);
-	size_t n = 0;
-	while (needed[n])
-		n++;
-	auto_free char *grant = grants_statement(needed, n, account);
+	const char *const *needed = grants_needed(mariadb), *const *reseed = grants_reseed(mariadb);
+	auto_free char *grant = grants_statement(needed, count(needed), account);
+	auto_free char *more = grants_statement(reseed, count(reseed), account);
 	fprintf(to,
 		"-- %s: on the primary; replication carries it to the standby. '%%' may be narrowed to both nodes' "
 		"addresses\n",
 		mariadb ? "MariaDB" : "MySQL");
 	fprintf(to, "CREATE USER IF NOT EXISTS '%s'@'%%' IDENTIFIED BY '...';\n%s\n", account, grant);
+	if (*more)
+		fprintf(to, "-- for mysql.reseed = \"clone\" only:\n%s\n", more);
 	if (*replication_account)
 		fprintf(to,
 			"CREATE USER IF NOT EXISTS '%s'@'%%' IDENTIFIED BY '...';\nGRANT REPLICATION SLAVE ON *.* TO "

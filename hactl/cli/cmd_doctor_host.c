@@ -215,8 +215,8 @@ static void check_nftables(const struct host_view *h, struct verdict *v)
 		return;
 	}
 	STR_COPY(tried.interface, conf_vip_interface(h->conf, h->me, 0));
-	struct gate *g = gate_new(
-		h->loop, GATE_TRIED, &(struct gate_spec){ .vip = &tried, .n_vips = 1 }, 0, NULL, NULL, &e);
+	struct gate *g =
+		gate_new(h->loop, GATE_TRIED, &(struct gate_spec){ .vip = &tried, .n_vips = 1 }, 0, NULL, NULL, &e);
 	if (g && gate_open(g, now_us() + US_PER_SEC, &e) == 0)
 		say_ok(v, "the kernel takes a gate and opens it");
 	else
@@ -313,8 +313,9 @@ static bool runnable(const char *command)
 static void check_hooks(const struct host_view *h, struct verdict *v)
 {
 	const struct conf *c = h->conf;
-	const char *const commands[] = { c->hooks.on_primary, c->hooks.on_standby, c->hooks.on_event,
-		c->fence.command };
+	const char *reseed = c->node[h->me].mysql.reseed; /* "off" and "clone" are no paths, and so never amiss here */
+	const char *const commands[] = { c->hooks.on_primary, c->hooks.on_standby, c->hooks.on_event, c->fence.command,
+		reseed };
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		if (*commands[i] && !runnable(commands[i])) {
 			say_wrong(v, "%s cannot be run: %s", commands[i], strerror(errno));

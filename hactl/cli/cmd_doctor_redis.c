@@ -132,6 +132,14 @@ static void check_persistence(const struct redis_exam_view *x, struct verdict *v
 		say_unseen(v, "nothing is kept; whether it boots as a replica is seen from its own node only");
 		return;
 	}
+	if (replicaof_in_file(x) < 0) {
+		say_note(v,
+			"appendonly and save are both off, and whether its file makes it a replica is not known: if "
+			"not, an "
+			"automatic restart of the master comes back empty, and its replica empties itself after it");
+		say_fix(v, "in the file: replicaof %s %d   (or appendonly yes)", x->peer_host, x->peer_port);
+		return;
+	}
 	say_wrong(v, "appendonly and save are both off, and its file does not make it a replica: an automatic restart "
 		     "of the "
 		     "master comes back empty, and its replica empties itself after it");

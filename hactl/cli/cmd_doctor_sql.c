@@ -324,6 +324,27 @@ static void check_semi_source(const struct sql_exam *x, struct verdict *v)
 	say_fix(v, "SET GLOBAL %s = OFF;   and take it out of the option file", doc_text(row, "name"));
 }
 
+/* --- reseed ------------------------------------------------------------------------------------------------------------------------ */
+
+static void check_reseed(const struct sql_exam *x, struct verdict *v)
+{
+	if (!x->clone) {
+		say_ok(v, "not by CLONE");
+	} else if (exam_mariadb(x)) {
+		say_wrong(v,
+			"mysql.reseed is \"clone\", and MariaDB has no CLONE: a quarantined node is not brought back");
+		say_fix(v, "mysql.reseed = \"/usr/lib/hactl/reseed-mariadb\"");
+	} else if (!exam_variable(x, "clone_valid_donor_list", NULL)) {
+		say_wrong(v, "mysql.reseed is \"clone\", and the plugin is not loaded: a quarantined node is not "
+			     "brought back");
+		say_fix(v, "INSTALL PLUGIN clone SONAME 'mysql_clone.so';   (or in the option file: [mysqld] "
+			   "plugin_load_add = "
+			   "mysql_clone.so)");
+	} else {
+		say_ok(v, "the clone plugin is loaded");
+	}
+}
+
 /* --- the table ------------------------------------------------------------------------------------------------------------------------ */
 
 static const struct {
@@ -350,6 +371,7 @@ static const struct {
 	{ "replication heartbeat", check_heartbeat },
 	{ "net timeout", check_net_timeout },
 	{ "filters", check_filters },
+	{ "reseed", check_reseed },
 	{ "events", check_events },
 	{ "writers past read_only", check_writers },
 };

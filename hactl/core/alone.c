@@ -1,9 +1,10 @@
 /* alone.c - without a third vote (reference, fence): on what ground a node may take a term by its own decision, and since when.
  *
- * Silence gives a right only over the other's term: whoever was primary itself, or has given its term away, waits for the other's
- * word or a person, because the other may have served since. The exceptions: this host has not been off since it was primary, and
- * the other would have switched it off (fence), or cannot have been in sync (reference). What silence is worth differs: with a reference address it takes an answer and no
- * veto (witness.c), with fencing the confirmation that the other is off. A released word needs neither.
+ * Silence gives a right only over the other's term: whoever was primary itself, or has given its term away, waits for the
+ * other's word or a person, because the other may have served since. The exceptions: this host has not been off since it was
+ * primary, and the other would have switched it off (fence), or cannot have been in sync (reference). What silence is worth
+ * differs: with a reference address it takes an answer and no veto (witness.c), with fencing the confirmation that the other
+ * is off. A released word needs neither.
  */
 #include "hactl/core/inside.h"
 

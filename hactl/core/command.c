@@ -394,7 +394,9 @@ static void cmd_stop(struct core *c, const struct core_command *cmd)
 	if (c->run.id == PLAN_SWITCHOVER || c->run.id == PLAN_UNDO)
 		return; /* goes on; what follows is decided at its end */
 	if (!c->disk.term || pause_holds(c) || (!c->holding && c->disk.paused)) {
-		command_done(c, STEP_OK, "stopped; databases are left as they are; the virtual IP goes silent when the lease ends, until hactl runs again");
+		command_done(c, STEP_OK,
+			"stopped; databases are left as they are; the virtual IP goes silent when the lease ends, "
+			"until hactl runs again");
 	} else if (c->role == ROLE_PRIMARY && !plan_busy(c) && can_hand_over(c, true, why)) {
 		change_begin(c, "switchover", me_of(c), other_of(c), c->now, "hactl is being stopped");
 		plan_start(c, PLAN_SWITCHOVER);

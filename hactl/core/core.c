@@ -298,7 +298,8 @@ static void check_boot(struct core *c)
 			peer_name(c), my_name(c));
 		return;
 	}
-	if (own_still(c) && c->now < end + 2 * c->conf.witness_timeout) { /* what is in place may stay: a moment to ask */
+	if (own_still(c) &&
+		c->now < end + 2 * c->conf.witness_timeout) { /* what is in place may stay: a moment to ask */
 		alarm_at(c, end + 2 * c->conf.witness_timeout);
 		return;
 	}

@@ -113,8 +113,8 @@ static void swap_won(struct core *c, const struct attempt *t)
 		sync_written(c, &t->value.sync);
 		return;
 	}
-	if (c->now >= lease || t->kind == TRY_SWAP)
-		return;
+	if (c->now >= lease || t->kind == TRY_SWAP || c->role == ROLE_DEMOTING)
+		return; /* demoting: the term was won another way meanwhile, and failed; it is asked for again when all is shut */
 	if (t->kind == TRY_BID) {
 		take_term(c, from, true);
 		if (!c->holding)

@@ -223,7 +223,7 @@ static const struct cell table[ROLE_COUNT][ROLE_EVENT_COUNT] = {
 		[RE_REJOIN] = STAY(ROLE_PRIMARY, "the primary follows nobody"),
 	},
 	[ROLE_DEMOTING] = {
-		[RE_WON] = NEVER(ROLE_PROMOTING, h_promote, "no bid is made before everything is shut"),
+		[RE_WON] = NEVER(ROLE_PROMOTING, h_promote, "a bid that is won late counts only when everything is shut"),
 		[RE_RESUMED] = NEVER(ROLE_PROMOTING, h_promote, "no confirmation is asked for before everything is shut"),
 		[RE_LOST] = NEVER(ROLE_DEMOTING, h_nothing, "authority is given up already"),
 		[RE_HIGHER] = NEVER(ROLE_DEMOTING, h_nothing, "authority is given up already"),
@@ -282,8 +282,11 @@ static void begin_change(struct core *c, enum role_event ev, enum role next, con
 		bool first = ev == RE_WON && c->disk.term == 1;
 		bool fresh = ev == RE_WON && c->won_from != NOBODY;
 
-		change_begin(c, kind_of_change(c, ev), first ? NOBODY : fresh ? c->won_from : me_of(c), me_of(c),
-			ev == RE_WON && c->fault_at > 0 ? c->fault_at : c->now, why);
+		change_begin(c, kind_of_change(c, ev),
+			first	? NOBODY
+			: fresh ? c->won_from
+				: me_of(c),
+			me_of(c), ev == RE_WON && c->fault_at > 0 ? c->fault_at : c->now, why);
 	} else if (next == ROLE_DEMOTING && ev != RE_GAVE) {
 		change_begin(c, "demotion", me_of(c), NOBODY, c->now, why);
 	}

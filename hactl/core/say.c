@@ -143,7 +143,11 @@ static void add(struct sentences *s, const char *fmt, ...)
 static void block_peer(const struct core *c, us_t now, struct sentences *s)
 {
 	const struct msg *p = &c->peer;
+	us_t alone_at = c->word_given + core_alone_us(&c->conf);
 
+	if (without_vote(c) && c->sync == SYNC_DROPPING && c->sync_maybe && now < alone_at)
+		add(s, "%s may still believe to be in sync, so commits wait for it: %s goes on without it in %lld s",
+			peer_name(c), my_name(c), (long long)((alone_at - now) / US_PER_SEC + 1));
 	if (!c->peer_known || now - c->peer_seen >= c->silence) {
 		add(s, "%s does not answer: start hactl there, or repair the network between the nodes", peer_name(c));
 		return;

@@ -288,12 +288,12 @@ static void run_in(struct core *c)
 /* False first: swapped by register.c, or stored by the standby; beats carry the wish until then. */
 static void run_dropping(struct core *c)
 {
+	word_expire(c);
 	if (core_broken.sync_off_first && c->sync_maybe && c->role == ROLE_PRIMARY) {
 		c->sync = SYNC_DISABLING;
 		step(c, STEP_SYNC_OFF, 2 * US_PER_SEC);
 		return;
 	}
-	word_expire(c);
 	if (c->sync_maybe) {
 		if (!c->void_seq)
 			c->void_seq = c->sync_seq = next_seq(c);

@@ -28,6 +28,12 @@ static void forget(struct core *c, bool reached)
 	c->ask.id = 0;
 }
 
+/* Asked now and then all the same, so that the status says before it is needed that no reference address answers. */
+static us_t idle_at(const struct core *c)
+{
+	return c->ask.at + max_us(c->conf.lease, US_PER_SEC);
+}
+
 /* Everything is looked at again: what was heard since the question was put counts more than its answer. */
 static void take(struct core *c, const struct asked *q, us_t from)
 {
@@ -40,8 +46,9 @@ static void take(struct core *c, const struct asked *q, us_t from)
 		resume_term(c);
 		c->acked = q->at;
 		c->lease_ref = from + c->conf.lease;
-		role_event(c, RE_RESUMED, "%s does not answer, a reference address does, and nothing shows %s in service",
-			peer_name(c), peer_name(c));
+		role_event(c, RE_RESUMED,
+			"%s does not answer, a reference address does, and nothing shows %s in service", peer_name(c),
+			peer_name(c));
 		return;
 	}
 	if (!store_bid(c, term_to_take(c)))
@@ -52,9 +59,10 @@ static void take(struct core *c, const struct asked *q, us_t from)
 	c->lease_peer = -1; /* nobody promised anything */
 	c->lease_ref = from + c->conf.lease;
 	role_event(c, RE_WON, "%s",
-		g == GROUND_FORCE  ? "forced by the operator, a reference address answers"
-		: g == GROUND_WORD ? "the other node released its term, a reference address answers"
-				   : "the other node is silent, a reference address answers and nothing shows it in service");
+		g == GROUND_FORCE ? "forced by the operator, a reference address answers"
+		: g == GROUND_WORD
+			? "the other node released its term, a reference address answers"
+			: "the other node is silent, a reference address answers and nothing shows it in service");
 }
 
 void on_witness(struct core *c, const struct core_event *ev)
@@ -68,9 +76,9 @@ void on_witness(struct core *c, const struct core_event *ev)
 	forget(c, ev->witness.reached);
 	if (q.kind == WITNESS_CLEAR)
 		say(c->veto, "%s",
-			!veto			? ""
+			!veto					  ? ""
 			: ev->witness.text && ev->witness.text[0] ? ev->witness.text
-						: "a sign of life");
+								  : "a sign of life");
 	if (!ev->witness.reached || (veto && !core_broken.veto_blind))
 		return;
 	if (q.ground != GROUND_NONE)
@@ -86,7 +94,7 @@ static void hold(struct core *c)
 
 	if (c->ask.id && c->ask.ground != GROUND_NONE)
 		c->ask.id = 0; /* a takeover's question that another confirmation has overtaken */
-	renew_at = max_us(renew_at, c->ask_after);
+	renew_at = max_us(min_us(renew_at, idle_at(c)), c->ask_after);
 	if (c->ask.id)
 		return;
 	if (c->now < renew_at) {
@@ -100,15 +108,19 @@ static void hold(struct core *c)
 
 static void seek(struct core *c)
 {
-	us_t since;
+	us_t since, next = c->ask_after;
 	enum ground g = alone_ground(c, &since);
 
 	if (g != GROUND_SILENCE && g != GROUND_OWN)
 		c->veto[0] = '\0';
-	if (g == GROUND_NONE || c->ask.id)
+	if (c->ask.id && c->ask.ground == GROUND_NONE && g != GROUND_NONE)
+		c->ask.id = 0; /* what was asked for the status only */
+	if (g == GROUND_NONE)
+		next = max_us(next, idle_at(c));
+	if (c->ask.id)
 		return;
-	if (c->now < c->ask_after)
-		alarm_at(c, c->ask_after);
+	if (c->now < next)
+		alarm_at(c, next);
 	else
 		ask(c, g);
 }

@@ -10,7 +10,8 @@
 
 us_t core_word_us(const struct core_conf *conf)
 {
-	us_t margin = 5 * conf->interval + conf->lease; /* the word's own age, a lost packet or two, a second question */
+	us_t margin =
+		5 * conf->interval + conf->lease; /* the word's own age, a lost packet or two, a second question */
 
 	if (conf->mode == CORE_REFERENCE)
 		return core_promise_us(conf->lease) + 2 * conf->witness_timeout + margin;
@@ -63,7 +64,8 @@ bool word_holds(const struct core *c, char why[SENTENCE_MAX])
 	why[0] = '\0';
 	if (!w->term || w->term != c->disk.other_term || voided)
 		say(why,
-			"%s is not in sync: the primary has not said since the last change that it has caught up; hactl "
+			"%s is not in sync: the primary has not said since the last change that it has caught up; "
+			"hactl "
 			"brings it back by itself",
 			my_name(c));
 	else if (w->boot != c->facts.boot || w->db_start != c->facts.db_start)

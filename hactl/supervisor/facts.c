@@ -83,8 +83,9 @@ static bool last_holder(const struct sup *s)
 	return by_register || (by_peer && !(s->reg.term > d->held));
 }
 
-/* A Redis that has followed nobody since it started: may its data be taken for the pair's? Only when the other's are known to be no more
- * (the offset goes on through promotions and resyncs, and is lost only with the data), or nobody can have newer ones. */
+/* A Redis whose master is gone or that has followed nobody since it started: may its data be taken for the pair's? Only when the
+ * other's are known to be no more (the offset goes on through promotions and resyncs, and is lost only with the data), or nobody can
+ * have newer ones. */
 static bool nothing_newer(const struct sup *s, enum db_kind kind)
 {
 	const struct db_facts *mine = &s->server[s->me][kind].facts, *theirs = &s->server[s->peer][kind].facts;
@@ -144,12 +145,37 @@ static bool server_unready(const struct sup *s, enum db_kind kind, char *why)
 	if (!f->replica || (kind == DB_MYSQL && s->core_conf.lossless))
 		return false;
 	stale = staleness(s, v);
-	if (stale == US_UNKNOWN ? nothing_newer(s, kind) : stale <= max_lag(s, kind))
+	if ((stale != US_UNKNOWN && stale <= max_lag(s, kind)) || nothing_newer(s, kind))
 		return false;
 	duration_text(stale / US_PER_MS * US_PER_MS, text);
 	duration_text(max_lag(s, kind), most);
 	snprintf(why, SENTENCE_MAX, "%s on %s is behind by %s, more than max_lag %s", kind_names[kind], node,
 		stale == US_UNKNOWN ? "an unknown time" : text, most);
+	return true;
+}
+
+/* Two replicas of each other: one was the master, was restarted and has lost what the other still holds. */
+static bool fuller(const struct db_facts *f, const struct db_facts *than)
+{
+	bool alone = f->life == DB_UP && f->replica && !f->link_up && !f->loading;
+	bool returned = than->life == DB_UP && than->replica && !than->link_up && !than->sync_in_progress;
+
+	return alone && returned && f->offset > than->offset;
+}
+
+/* The primary's Redis came back with less than the other's holds. Opened as it is, it would wipe that one too. So it stays shut, and the
+ * node is ill as soon as the other can take over, data and all. */
+static bool redis_bereft(const struct sup *s, const struct core_view *v, char *why)
+{
+	const struct db_facts *mine = &s->server[s->me][DB_REDIS].facts, *theirs = &s->server[s->peer][DB_REDIS].facts;
+
+	if (v->role != ROLE_PRIMARY || !fuller(theirs, mine))
+		return false;
+	snprintf(why, SENTENCE_MAX,
+		"redis on %s was restarted and has lost what the one on %s still holds: it is not opened; %s takes "
+		"over "
+		"when it is ready (or, to go on without those data, type REPLICAOF NO ONE into it)",
+		s->conf->node[s->me].name, s->conf->node[s->peer].name, s->conf->node[s->peer].name);
 	return true;
 }
 
@@ -177,9 +203,10 @@ static void sum_up(struct sup *s, struct core_facts *n)
 			continue;
 		n->known &= f->life != DB_UNKNOWN;
 		n->writable |= f->life == DB_UP && f->writable;
-		n->shut |= f->life == DB_UP && (!f->writable || f->replica);
+		n->shut |= f->life == DB_UP && (!f->writable || f->replica) && !(k == DB_REDIS && s->bereft);
 		n->replicating |= f->life == DB_UP && f->replica;
-		n->following &= streams(f, (enum db_kind)k);
+		n->following &= streams(f, (enum db_kind)k) ||
+				(k == DB_REDIS && fuller(f, &s->server[s->peer][DB_REDIS].facts));
 		n->frozen &= f->life == DB_DEAD || (f->life == DB_UP && !f->writable);
 	}
 }
@@ -213,14 +240,20 @@ static bool awaited(const struct sup *s)
 void facts_update(struct sup *s)
 {
 	struct core_facts n = { .boot = s->facts.boot ? s->facts.boot : boot_hash(), .config = s->conf->digest };
+	bool bereft = s->bereft;
+	struct core_view v;
 
+	core_look(s->core, now_us(), &v);
+	s->bereft = redis_bereft(s, &v, n.why);
+	if (s->bereft && !bereft)
+		hooks_alert(s, LOG_LVL_WARN, "%s", n.why);
 	memcpy(n.section, s->conf->section, sizeof(s->conf->section));
 	sum_up(s, &n);
 	source_side(s, &n);
 	n.redis_offset = s->server[s->me][DB_REDIS].facts.offset;
 	n.address_held = s->vips && vips_held_any(s->vips);
-	n.ill = server_ill(s, DB_MYSQL, n.why) || server_ill(s, DB_REDIS, n.why) || server_lost(s, n.why) ||
-		health_ill(s, n.why);
+	n.ill = (s->bereft && v.failover_ready) || server_ill(s, DB_MYSQL, n.why) || server_ill(s, DB_REDIS, n.why) ||
+		server_lost(s, n.why) || health_ill(s, n.why);
 	n.ready = !n.ill && !server_unready(s, DB_MYSQL, n.why) && !server_unready(s, DB_REDIS, n.why) && n.known;
 	n.diverged = rejoin_holds(s);
 	if (n.diverged)

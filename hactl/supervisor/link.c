@@ -1,7 +1,6 @@
 /* link.c - heartbeats: one UDP socket a path, packets stamped at the moment they leave. */
 #include "hactl/supervisor/private.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
@@ -10,26 +9,6 @@
 
 enum { GOOD_LOOKS = 3 };	     /* in a row, until a path that was called silent is called back */
 #define HELLO_EVERY (20 * US_PER_MS) /* two strangers must not answer each other's answers for ever */
-
-static int make_address(const char *text, int port, struct sockaddr_storage *out, unsigned *len)
-{
-	struct sockaddr_in *v4 = (struct sockaddr_in *)out;
-	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
-
-	memset(out, 0, sizeof(*out));
-	if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
-		v4->sin_family = AF_INET;
-		v4->sin_port = htons((uint16_t)port);
-		*len = sizeof(*v4);
-		return 0;
-	}
-	if (inet_pton(AF_INET6, text, &v6->sin6_addr) != 1)
-		return -1;
-	v6->sin6_family = AF_INET6;
-	v6->sin6_port = htons((uint16_t)port);
-	*len = sizeof(*v6);
-	return 0;
-}
 
 static void send_on(struct path *p, const uint8_t *bytes, size_t len)
 {
@@ -128,9 +107,9 @@ static int open_path(struct sup *s, const char *mine, const char *theirs, struct
 	p->remote = theirs;
 	wire_path_init(&p->wire);
 	p->to = xcalloc(1, sizeof(*p->to));
-	if (make_address(mine, s->conf->heartbeat_port, &from, &len) ||
-		make_address(theirs, s->conf->heartbeat_port, p->to, &p->to_len))
-		return err_set(e, "heartbeat path %s - %s: not numeric addresses", mine, theirs);
+	if (sockaddr_make(mine, s->conf->heartbeat_port, &from, &len, e) ||
+		sockaddr_make(theirs, s->conf->heartbeat_port, p->to, &p->to_len, e))
+		return -1;
 	p->fd = socket(from.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (p->fd < 0)
 		return err_set(e, "heartbeat socket: %s", strerror(errno));

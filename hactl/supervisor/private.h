@@ -110,6 +110,7 @@ struct sup {
 	size_t q_head, q_len;
 	bool pumping;
 	us_t wake_at; /* when the tick was due; 0 not yet */
+	us_t stall_told;
 	us_t change_told; /* started_at of the last change that went to the journal */
 
 	int state_lock;
@@ -130,12 +131,13 @@ struct sup {
 	struct core_facts facts;
 	struct server server[NODES][DB_KIND_COUNT];
 	char frozen_at[GTID_MAX]; /* position of the last planned freeze */
+	bool bereft; /* primary, and the Redis here has lost what the other's still holds */
 	char would_lose[SENTENCE_MAX];
 	us_t exposed_since; /* wall clock: since when nobody knows what a failover would lose; 0 known */
 
 	struct arbiter *arbiter;
 	uint64_t arbiter_cluster; /* as stored; 0 not yet */
-	struct witness *witness; /* NULL until the core has asked */
+	struct witness *witness;  /* NULL until the core has asked */
 	struct vips *vips;
 	struct gate *gate;
 	char gate_name[NAME_MAX_LEN + 8];

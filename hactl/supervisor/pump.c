@@ -4,6 +4,7 @@
 
 #include <systemd/sd-daemon.h>
 
+#define STALL_AGAIN (10 * US_PER_SEC)
 #define HOOKS_GRACE (5 * US_PER_SEC) /* on_standby has only just been started by the hand-over */
 
 static void perform(struct sup *s, const struct core_action *a, bool *drop);
@@ -39,6 +40,15 @@ static struct queued *push_first(struct sup *s, enum core_event_kind kind)
 	return &s->queue[front];
 }
 
+/* On a starved machine one stall follows the other. */
+static void tell_stall(struct sup *s, us_t now, us_t late)
+{
+	s->stall_told = now;
+	journal_add(s->journal, LOG_LVL_WARN, "alert", NULL,
+		"this supervisor stood still for %.0f ms: it looks at everything again before it acts",
+		(double)late / 1000);
+}
+
 /* This process stood still: stopped, starved, its machine suspended. What it knows of the servers here is from before, and what the other
  * node did since waits unread. The core is told that it knows nothing before it hears anything else; every server is asked again, and
  * what they are known for comes with the first answers. Authority needs no such care: the core reads the clock at each event. */
@@ -50,9 +60,8 @@ static void notice_stall(struct sup *s)
 	if (late < s->conf->lease * 3 / 10)
 		return;
 	s->wake_at = now;
-	journal_add(s->journal, LOG_LVL_WARN, "alert", NULL,
-		"this supervisor stood still for %.0f ms: it looks at everything again before it acts",
-		(double)late / 1000);
+	if (!s->stall_told || now - s->stall_told >= STALL_AGAIN)
+		tell_stall(s, now, late);
 	if (!facts_forget(s))
 		return;
 	q = push_first(s, EV_FACTS);

@@ -10,6 +10,7 @@ enum whose { LOCAL, PEER };
 struct stage { /* one database operation of a step */
 	enum db_op op;
 	enum whose whose;
+	enum db_kind kind;
 };
 
 typedef int now_fn(struct sup *s, us_t until, struct err *e); /* a step that is over when the call returns */
@@ -17,7 +18,6 @@ typedef int now_fn(struct sup *s, us_t until, struct err *e); /* a step that is 
 struct step_row {
 	enum { BY_CALL, BY_DATABASE, BY_FENCE } by;
 	now_fn *call;
-	enum db_kind kind;
 	struct stage stage[4];
 	int n_stages;
 };
@@ -41,12 +41,6 @@ static int do_announce(struct sup *s, us_t until, struct err *e)
 	if (s->vips)
 		vips_announce(s->vips);
 	return 0;
-}
-
-/* Nothing long in the way on our MySQL; without one there is nothing to ask (the core has looked at the other side). */
-static bool nothing_to_ask(const struct sup *s, enum step_kind kind)
-{
-	return kind == STEP_PRECHECK && !s->server[s->me][DB_MYSQL].db;
 }
 
 static int do_upstreams(struct sup *s, us_t until, struct err *e)
@@ -74,11 +68,11 @@ static int do_hooks(struct sup *s, us_t until, struct err *e)
 
 #define ONE(kind_, op_, whose_)                                                                                        \
 	{                                                                                                              \
-		.by = BY_DATABASE, .kind = kind_, .stage = { { op_, whose_ } }, .n_stages = 1                          \
+		.by = BY_DATABASE, .stage = { { op_, whose_, kind_ } }, .n_stages = 1                                  \
 	}
-#define TWO(kind_, op_, whose_, op2_, whose2_)                                                                         \
+#define TWO(op_, whose_, kind_, op2_, whose2_, kind2_)                                                                 \
 	{                                                                                                              \
-		.by = BY_DATABASE, .kind = kind_, .stage = { { op_, whose_ }, { op2_, whose2_ } }, .n_stages = 2       \
+		.by = BY_DATABASE, .stage = { { op_, whose_, kind_ }, { op2_, whose2_, kind2_ } }, .n_stages = 2       \
 	}
 
 static const struct step_row rows[] = {
@@ -93,8 +87,8 @@ static const struct step_row rows[] = {
 	[STEP_UPSTREAMS] = { .by = BY_CALL, .call = do_upstreams },
 	[STEP_HOOKS] = { .by = BY_CALL, .call = do_hooks },
 	[STEP_ADDRESS_DEL] = { .by = BY_CALL, .call = do_address_del },
-	[STEP_PRECHECK] = ONE(DB_MYSQL, OP_PRECHECK, LOCAL),
-	[STEP_MYSQL_FREEZE] = TWO(DB_MYSQL, OP_FREEZE, LOCAL, OP_POSITION, LOCAL),
+	[STEP_PRECHECK] = TWO(OP_PRECHECK, LOCAL, DB_MYSQL, OP_PRECHECK, LOCAL, DB_REDIS),
+	[STEP_MYSQL_FREEZE] = TWO(OP_FREEZE, LOCAL, DB_MYSQL, OP_POSITION, LOCAL, DB_MYSQL),
 	[STEP_MYSQL_UNFREEZE] = ONE(DB_MYSQL, OP_UNFREEZE, LOCAL),
 	[STEP_MYSQL_REACH] = ONE(DB_MYSQL, OP_REACH, PEER),
 	[STEP_REDIS_HANDOVER] = ONE(DB_REDIS, OP_HANDOVER, LOCAL),
@@ -105,9 +99,9 @@ static const struct step_row rows[] = {
 	[STEP_REDIS_FOLLOW] = ONE(DB_REDIS, OP_FOLLOW, LOCAL),
 	/* commits wait for the standby from the moment of the enabling: it must have caught up before */
 	[STEP_SYNC_ON] = { .by = BY_DATABASE,
-		.kind = DB_MYSQL,
 		.n_stages = 4,
-		.stage = { { OP_POSITION, LOCAL }, { OP_REACH, PEER }, { OP_SYNC_ON, LOCAL }, { OP_REACH, PEER } } },
+		.stage = { { OP_POSITION, LOCAL, DB_MYSQL }, { OP_REACH, PEER, DB_MYSQL },
+			{ OP_SYNC_ON, LOCAL, DB_MYSQL }, { OP_REACH, PEER, DB_MYSQL } } },
 	[STEP_SYNC_OFF] = ONE(DB_MYSQL, OP_SYNC_OFF, LOCAL),
 };
 _Static_assert(ARRAY_LEN(rows) == STEP_KIND_COUNT, "every step can be brought about");
@@ -159,10 +153,20 @@ static bool keep_position(struct running *r, const char *text, struct err *e)
 	return false;
 }
 
+/* A pair may have one kind of database only: what a step asks of the other kind is left out. Everything left out: done. */
+static bool skip_stages(struct running *r)
+{
+	const struct step_row *row = &rows[r->kind];
+
+	while (r->kind == STEP_PRECHECK && r->stage < row->n_stages &&
+		!r->s->server[r->s->me][row->stage[r->stage].kind].db)
+		r->stage++;
+	return r->stage == row->n_stages;
+}
+
 static void on_operation(void *arg, enum db_outcome outcome, us_t took, const char *text)
 {
 	struct running *r = arg;
-	const struct step_row *row = &rows[r->kind];
 	struct server *v = r->server;
 	struct err e = { "" };
 
@@ -174,7 +178,7 @@ static void on_operation(void *arg, enum db_outcome outcome, us_t took, const ch
 		steps_end(r, outcome == DB_FAILED ? STEP_FAILED : STEP_UNKNOWN, text);
 	else if (!keep_position(r, text, &e))
 		steps_end(r, STEP_FAILED, e.text);
-	else if (++r->stage == row->n_stages)
+	else if (r->stage++, skip_stages(r))
 		steps_end(r, STEP_OK, text);
 	else if (!next_stage(r, &e))
 		steps_end(r, STEP_FAILED, e.text);
@@ -183,8 +187,7 @@ static void on_operation(void *arg, enum db_outcome outcome, us_t took, const ch
 
 static bool next_stage(struct running *r, struct err *e)
 {
-	const struct step_row *row = &rows[r->kind];
-	const struct stage *g = &row->stage[r->stage];
+	const struct stage *g = &rows[r->kind].stage[r->stage];
 	struct sup *s = r->s;
 	us_t left = r->deadline - now_us();
 	const char *position = r->kind == STEP_SYNC_ON ? r->reach : s->frozen_at;
@@ -197,7 +200,7 @@ static bool next_stage(struct running *r, struct err *e)
 		err_set(e, "authority ended before %s", db_op_names[g->op]);
 		return false;
 	}
-	r->server = &s->server[g->whose == LOCAL ? s->me : s->peer][row->kind];
+	r->server = &s->server[g->whose == LOCAL ? s->me : s->peer][g->kind];
 	if (!r->server->db) {
 		err_set(e, "no such server is configured");
 		return false;
@@ -229,7 +232,7 @@ void steps_start(struct sup *s, const struct core_action *a)
 		steps_end(r, STEP_FAILED, "authority ended before the step could start");
 		return;
 	}
-	if (row->kind == DB_MYSQL && a->db_start && a->db_start != s->server[s->me][DB_MYSQL].facts.db_start) {
+	if (row->stage[0].kind == DB_MYSQL && a->db_start && a->db_start != s->server[s->me][DB_MYSQL].facts.db_start) {
 		steps_end(r, STEP_FAILED, "the database server was restarted since it was known to be in sync");
 		return;
 	}
@@ -241,7 +244,7 @@ void steps_start(struct sup *s, const struct core_action *a)
 			steps_end(r, STEP_OK, "");
 		return;
 	case BY_DATABASE:
-		if (nothing_to_ask(s, a->step))
+		if (skip_stages(r))
 			steps_end(r, STEP_OK, "");
 		else if (!next_stage(r, &e))
 			steps_end(r, STEP_FAILED, e.text);

@@ -194,6 +194,7 @@ static int open_all(struct sup *s, struct err *e)
 	rejoin_open(s);
 	timer_in(s->tick, 0);
 	timer_in(s->observe, 0);
+	s->wake_at = 0; /* what opening took is no stall */
 	return 0;
 }
 

@@ -1,12 +1,14 @@
 /* echo.c - echo requests to one address by a raw socket that is connected to it: the kernel then hands over nothing from elsewhere. */
-#include "hactl/witness/inside.h"
+#include "hactl/witness/witness.h"
 
 #include <errno.h>
 #include <linux/icmp.h>
 #include <netinet/icmp6.h>
 #include <netinet/ip.h>
+#include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { SECRET = 16 };
@@ -103,7 +105,7 @@ static int open_echo(struct echo *x, struct loop *l, struct err *e)
 	struct sockaddr_storage to;
 	socklen_t len;
 
-	if (witness_address(x->address, 0, &to, &len, e))
+	if (sockaddr_make(x->address, 0, &to, &len, e))
 		return -1;
 	x->version = &versions[to.ss_family == AF_INET6];
 	x->fd = socket(to.ss_family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, x->version->protocol);

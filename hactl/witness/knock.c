@@ -1,8 +1,10 @@
 /* knock.c - does a TCP port take a connection? Nothing is sent over it. */
-#include "hactl/witness/inside.h"
+#include "hactl/witness/witness.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 struct knock {
@@ -48,7 +50,7 @@ struct knock *knock_new(struct loop *l, const char *address, int port, knock_fn 
 
 	*k = (struct knock){ .loop = l, .fd = -1, .port = port, .fn = fn, .arg = arg };
 	STR_COPY(k->address, address);
-	if (witness_address(address, port, &k->to, &k->to_len, e) == 0)
+	if (sockaddr_make(address, port, &k->to, &k->to_len, e) == 0)
 		return k;
 	knock_free(k);
 	return NULL;

@@ -105,6 +105,10 @@ class Service:
             return threads and threads == {a.thread for a in acks if a.server == SERVER_ID[node] and a.sent > since}
         wait_for(seen, bound, f"all writers acknowledged by {node}")
 
+    def nobody_acknowledges(self, bound=20):
+        """Waits for a second in which no write was acknowledged; what comes in later may have been written down late, not taken late."""
+        wait_for(lambda: now() > max((a.at for a in self.writer.log().of("mysql")), default=0) + 1, bound, "a second without acknowledgement")
+
     @contextlib.contextmanager
     def quiet(self):
         """The clients hold their breath, and what they had asked for is on both nodes: no row is on its way when it happens."""

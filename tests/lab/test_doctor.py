@@ -88,7 +88,7 @@ def test_a_pair_in_order_has_nothing_wrong(either):
         o = Opinion(either, node)
         assert o.exit == 0 and o.notes() <= {"clock"}, o.findings
     text = either.hactl("n1", "doctor", conf=configuration(either))
-    assert text.returncode == 0 and "authority arbiter" in text.stdout and "type this on n2 too" in text.stdout
+    assert text.returncode == 0 and text.stdout.startswith("authority     arbiter: ") and "safe against" in text.stdout and "type this on n2 too" in text.stdout
     assert not [line for line in text.stdout.splitlines() if line.startswith("  wrong")]
     assert {n: either.role(n) for n in NODES} == {"n1": "primary", "n2": "standby"}, "it only looks"
 
@@ -439,6 +439,19 @@ def test_host(plain_redis):
     assert Opinion(p).wrong() == {("the pair", "heartbeat"), ("host n1", "guard")}
 
 
+def test_without_databases_and_arbiter(plain_redis):
+    p = plain_redis
+    with open(f"{p.dir}/hactl.conf") as f:
+        text = re.sub(r"(?m)^(mysql|redis) = \{.*?\};\n", "", f.read(), flags=re.S)
+    text = re.sub(r"arbiter = \{.*?\};", "manual = true;", text, flags=re.S)
+    servers.write(f"{p.dir}/bare.conf", text)
+    o = Opinion(p, conf=f"{p.dir}/bare.conf")
+    assert o.wrong() == {("the pair", "heartbeat")}
+    r = p.hactl("n1", "doctor", conf=f"{p.dir}/bare.conf")
+    assert "\nmysql" not in r.stdout and "\nredis" not in r.stdout and r.stdout.startswith("authority     manual: ")
+    assert p.hactl("n1", "doctor", "--grants", conf=f"{p.dir}/bare.conf").stdout == ""
+
+
 def test_capabilities(plain_redis):
     p = plain_redis
     argv = p["n1"].argv(("setpriv", "--bounding-set", "-net_raw", HACTL, "-c", configuration(p), "-n", "n1", "-s", f"{p.dir}/node/hactl.sock",
@@ -452,8 +465,8 @@ def test_the_other_node_and_the_arbiter(pair):
     pair["n2"].end("hactl")
     servers.write(f"{pair.dir}/other.conf", open(f"{pair.dir}/hactl.conf").read().replace('max_lag = "10s"', 'max_lag = "11s"', 1))
     pair.start_supervisor("n2", conf=f"{pair.dir}/other.conf")
-    f = wait_for(lambda: Opinion(pair).find("the pair", "configuration"), 20, "the difference is found")
-    assert "different configurations" in f["what"]
+    wait_for(lambda: ("the pair", "configuration") in Opinion(pair).wrong(), 20, "the difference is found")
+    assert "different configurations" in found(pair, "the pair", "configuration")["what"]
     with pair.frozen("arbiter", "etcd"):
         found(pair, "the pair", "arbiter")
     pair["n2"].signal("hactl", lab.signal.SIGKILL)

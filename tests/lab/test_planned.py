@@ -101,6 +101,19 @@ def test_switchover_is_undone_when_a_table_is_locked(pair, service):
     assert pair.role("n1") == "primary" and pair.writable("n1")
 
 
+def test_switchover_is_refused_before_anything_is_frozen_when_redis_stalls(pair, service):
+    """The replica of Redis has just stopped answering; nobody has noticed yet."""
+    with service(pair, timeout=5) as s:
+        pair.wait_ready()
+        with pair.frozen("n2", "redis"):
+            r = pair.hactl("n1", "switchover")
+        assert r.returncode == 1 and "edis" in r.stdout + r.stderr, r.stdout + r.stderr
+        assert "mysql freeze" not in r.stdout, r.stdout
+        s.acknowledged_by("n1")
+        log, _ = s.end("n1", ["n1"], redis_lossless=True)
+    assert not log.errors and pair.role("n1") == "primary"
+
+
 def test_forced_failover_without_the_peer(pair, service):
     with service(pair) as s:
         pair.hactl("n2", "pause")

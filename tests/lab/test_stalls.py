@@ -101,8 +101,7 @@ def test_a_stop_hands_over_first(pair, service, standby):
             s.end("n2", ["n1", "n2"])
         else:
             assert not pair.writable("n1")
-            end = len(s.writer.log().acks)
-            holds(lambda: len(s.writer.log().acks) == end, 2, "nobody takes writes")
+            s.nobody_acknowledges()
             pair.power_on("n2")
             pair.start_supervisor("n1")
             pair.wait_settled()

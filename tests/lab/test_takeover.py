@@ -182,6 +182,23 @@ def test_diverged_old_primary_is_quarantined(either, service):
     assert pair.sql("n1", "SELECT count(*) FROM lab.w WHERE id = 1")[0] == 1, "nothing is thrown away"
 
 
+def test_redis_that_comes_back_empty_does_not_wipe_its_replica(pair, service):
+    """The primary's Redis is killed and started again while the standby cannot take over: it stays shut, and its replica full, until it can."""
+    with service(pair) as s:
+        with s.quiet(), pair.frozen("n2", "mysql"):
+            wait_for(lambda: not pair.status("n1")["failover"]["ready"], 20, "no failover to a hung database")
+            wait_for(lambda: pair.redis_ids("n1") == pair.redis_ids("n2"), 10, "both hold the same")
+            held = pair.redis_ids("n2")
+            pair["n1"].signal("redis", signal.SIGKILL)
+            pair.start("n1", "redis")
+            wait_for(lambda: pair.redis("n1", "PING"), 10, "it is back")
+            holds(lambda: pair.redis_ids("n2") == held and pair.role("n1") == "primary", 2, "n2's data are there, n1 is still primary")
+            assert len(held) >= 20
+            assert [e for e in pair.events("n1") if "restarted and has lost" in e["text"]], "the operator is told"
+        s.acknowledged_by("n2", bound=40)
+        s.end("n2", ["n1", "n2"], redis_lossless=True)
+
+
 def test_power_loss_with_a_short_lease(make_pair, service):
     pair = make_pair(lease="600ms", arbiter_timeout="150ms")
     pair.supervise()

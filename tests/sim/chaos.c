@@ -3,8 +3,8 @@
 
 static void toggle_link(struct world *w)
 {
-	static const int pairs[][2] = { { 0, 1 }, { 1, 0 }, { 0, ARB }, { ARB, 0 }, { 1, ARB }, { ARB, 1 },
-		{ 0, REF }, { REF, 0 }, { 1, REF }, { REF, 1 } };
+	static const int pairs[][2] = { { 0, 1 }, { 1, 0 }, { 0, ARB }, { ARB, 0 }, { 1, ARB }, { ARB, 1 }, { 0, REF },
+		{ REF, 0 }, { 1, REF }, { REF, 1 } };
 	bool ref = w->conf.mode == CORE_REFERENCE;
 	const int *p = pairs[pick(w, ARRAY_LEN(pairs) - (ref ? 0 : 4))];
 
@@ -191,6 +191,7 @@ static void both_boot(struct world *w)
 			memset(&n->disk, 0, sizeof(n->disk));
 	}
 	tell_world(w, "both hosts were off%s", wiped ? ", and their state is gone" : "");
+	w->wiped = w->wiped || wiped;
 	if (wiped)
 		forget_everything(w);
 }

@@ -13,8 +13,15 @@
 
 enum { WORKERS = 2, SHOWN = 12, FULL = 50000 /* so many runs must reach every cell that can happen */ };
 
+enum { MODES = 4 };
+static const char *const mode_names[MODES] = {
+	[CORE_ARBITER] = "arbiter", [CORE_MANUAL] = "manual", [CORE_REFERENCE] = "reference", [CORE_FENCE] = "fence"
+};
+
 struct tally {
-	uint64_t passed, failed, events, acked, forces, cared, changes;
+	uint64_t passed, failed, events, acked, forces, changes;
+	uint64_t runs[MODES],
+		cared[MODES]; /* by mode; cared: a person had to act at the end, though no state was lost */
 	uint64_t coverage[ROLE_COUNT][ROLE_EVENT_COUNT];
 	struct {
 		uint64_t seed;
@@ -37,7 +44,8 @@ static void count(struct world *w, struct tally *t)
 	t->events += w->events;
 	t->acked += w->n_acked;
 	t->forces += w->forces % 1000;
-	t->cared += w->forces >= 1000;
+	t->runs[w->conf.mode]++;
+	t->cared[w->conf.mode] += w->forces >= 1000 && !w->wiped;
 	t->changes += w->changes;
 }
 
@@ -84,7 +92,10 @@ static void add(struct tally *sum, const struct tally *t)
 	sum->events += t->events;
 	sum->acked += t->acked;
 	sum->forces += t->forces;
-	sum->cared += t->cared;
+	for (int m = 0; m < MODES; m++) {
+		sum->runs[m] += t->runs[m];
+		sum->cared[m] += t->cared[m];
+	}
 	sum->changes += t->changes;
 	for (int r = 0; r < ROLE_COUNT; r++)
 		for (int e = 0; e < ROLE_EVENT_COUNT; e++)
@@ -172,12 +183,12 @@ static int run_many(uint64_t seeds, uint64_t first)
 	}
 	for (uint64_t i = 0; i < sum.n_shown; i++)
 		printf("seed %llu: %s\n", (unsigned long long)sum.shown[i].seed, sum.shown[i].bad);
-	printf("%llu events, %llu acknowledged rows, %llu role changes, %llu forced takeovers, %llu runs that needed a "
-	       "person at the "
-	       "end, %.1f s\n",
+	for (int m = 0; m < MODES; m++)
+		printf("%-10s %8llu runs, %llu needed a person at the end (state lost apart)\n", mode_names[m],
+			(unsigned long long)sum.runs[m], (unsigned long long)sum.cared[m]);
+	printf("%llu events, %llu acknowledged rows, %llu role changes, %llu forced takeovers, %.1f s\n",
 		(unsigned long long)sum.events, (unsigned long long)sum.acked, (unsigned long long)sum.changes,
-		(unsigned long long)sum.forces, (unsigned long long)sum.cared,
-		(double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9);
+		(unsigned long long)sum.forces, (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9);
 	printf("%llu passed, %llu failed\n", (unsigned long long)sum.passed, (unsigned long long)sum.failed);
 	return sum.failed != 0;
 }

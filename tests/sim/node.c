@@ -36,6 +36,7 @@ void node_feed(struct node *n, const struct core_event *ev)
 	}
 	core_handle(n->core, ev, local_now(n), &n->out);
 	n->out_at = 0;
+	n->list_at = n->w->t;
 	perform(n);
 }
 
@@ -86,6 +87,8 @@ static us_t usual_time(struct world *w, enum step_kind k)
 	case STEP_MYSQL_FOLLOW:
 		return (us_t)rnd_in(w, 2e3, rnd(w) < .9 ? 60e3 : 1500e3);
 	case STEP_FENCE: /* the command confirms; some devices are slow */
+		if (w->phase)
+			return 100000;
 		return (us_t)rnd_in(w, 2e4, rnd(w) < .7 ? 3e5 : 3e6);
 	default:
 		return (us_t)rnd_in(w, 300, 20e3);
@@ -110,9 +113,14 @@ static void do_step(struct node *n, const struct core_action *a)
 		.outcome = STEP_OK };
 	if (r < (a->step == STEP_FENCE ? w->fence_fail : w->step_fail))
 		d->outcome = rnd(w) < .5 ? STEP_FAILED : STEP_UNKNOWN;
-	if (a->step == STEP_FENCE && in > a->timeout_us) { /* ended by its deadline; what it had asked for may still happen */
+	if (a->step == STEP_FENCE &&
+		in > a->timeout_us) { /* ended by its deadline; what it had asked for may still happen */
 		d->outcome = STEP_UNKNOWN;
 		in = a->timeout_us;
+	}
+	if (a->step == STEP_FENCE && w->fence_dead) {
+		d->outcome = STEP_FAILED;
+		in = 1000;
 	}
 	at(w, in, W_EFFECT, n->me, a->serial, n->start, NULL);
 }
@@ -209,6 +217,14 @@ static void perform_one(struct node *n, const struct core_action *a)
 	}
 }
 
+static void crash_and_back(struct node *n)
+{
+	struct world *w = n->w;
+
+	node_crash(n, rnd(w) < .4);
+	at(w, (us_t)rnd_in(w, 2e4, rnd(w) < .3 ? 2e5 : 4e6), W_BOOT, n->me, 0, 0, NULL);
+}
+
 static void perform(struct node *n)
 {
 	struct world *w = n->w;
@@ -222,7 +238,7 @@ static void perform(struct node *n)
 			tell(n, "crashes before action %zu of a list", n->out_at);
 			if (a->kind == ACT_PERSIST && !n->disk_bad && rnd(w) < .5)
 				do_persist(n, a); /* the last write was kept */
-			node_crash(n, rnd(w) < .3);
+			crash_and_back(n);
 			return;
 		}
 		if (w->stall_p > 0 && rnd(w) < w->stall_p) {
@@ -261,7 +277,8 @@ void node_boot(struct node *n)
 		return;
 	if (!n->power) {
 		n->power = true;
-		n->offset = rnd_in(w, 1e6, 5e6) - n->rate * (double)w->t; /* a monotonic clock begins anew with the host */
+		n->offset =
+			rnd_in(w, 1e6, 5e6) - n->rate * (double)w->t; /* a monotonic clock begins anew with the host */
 		n->boot = 1 + pick(w, 1u << 30);
 		at(w, (us_t)rnd_in(w, 1e4, 8e5), W_SERVER_UP, n->me, 0, 0, NULL);
 	}
@@ -376,6 +393,11 @@ static void on_result(struct world *w, struct event *e)
 	d->serial = 0;
 	if (!n->running)
 		return;
+	if (w->crash_p > 0 && rnd(w) < 4 * w->crash_p) { /* done, and nobody knows */
+		tell(n, "crashes at the end of step %s", step_names[d->step]);
+		crash_and_back(n);
+		return;
+	}
 	tell(n, "step %s: %s %s", step_names[d->step],
 		d->outcome == STEP_OK	    ? "ok"
 		: d->outcome == STEP_FAILED ? "FAILED"

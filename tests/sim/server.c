@@ -443,7 +443,7 @@ void do_effect(struct node *n, struct doing *d)
 		snprintf(d->text, sizeof(d->text), "authority ended");
 		touch = false;
 	} else if (d->outcome != STEP_OK) {
-		touch = rnd(w) < .5;
+		touch = rnd(w) < .5 && !(d->step == STEP_FENCE && w->fence_dead);
 		if (!d->text[0])
 			snprintf(d->text, sizeof(d->text), "bad luck");
 		if (d->outcome == STEP_UNKNOWN)

@@ -158,6 +158,8 @@ struct node {
 		enum witness_kind kind;
 		us_t at;
 	} asked[4];	/* newest questions to the world around */
+	us_t list_at;	/* when the list under way was made: what leases count from */
+	us_t sent;	/* when this node last tried to send a packet */
 	us_t confirmed; /* when the newest of them that was answered well had been put */
 	us_t fence_began;
 };
@@ -183,6 +185,7 @@ struct world {
 	us_t torn_since;
 	bool tidy; /* healed */
 	bool calm; /* no faults at all yet */
+	bool wiped; /* both nodes lost their state */
 	bool arb_up;
 	int64_t rev;
 	struct reg_value value;
@@ -204,6 +207,7 @@ struct world {
 	void (*hook)(struct world *w);
 	int phase;
 	us_t late, window, slow_ref;
+	bool fence_dead; /* fails at once, and does nothing */
 };
 
 /* world.c */

@@ -150,7 +150,7 @@ static us_t way(struct world *w, int from, int to)
 {
 	if (w->phase == 1 && from == 1 && to == 0)
 		return 225000; /* the directed run's one slow confirmation */
-	if (w->slow_ref && from == REF)
+	if (w->slow_ref && from == REF && to == 0)
 		return w->slow_ref;
 	return w->phase ? 500 : net_delay(w);
 }
@@ -161,6 +161,7 @@ void send_packet(struct node *n, const struct msg *m)
 	int to = 1 - n->me, copies = !w->calm && rnd(w) < .03 ? 2 : 1;
 	uint64_t counter = ++n->counter; /* the shell's part of a packet */
 
+	n->sent = w->t;
 	if (w->packets)
 		tell(n, "sends %s term %llu", msg_kind_names[m->kind], (unsigned long long)m->term);
 	for (int i = 0; i < copies; i++) {
@@ -331,7 +332,7 @@ void ask_witness(struct node *n, const struct core_action *a)
 	memmove(&n->asked[1], &n->asked[0], sizeof(n->asked) - sizeof(n->asked[0]));
 	n->asked[0].id = a->id;
 	n->asked[0].kind = a->witness;
-	n->asked[0].at = w->t;
+	n->asked[0].at = n->list_at;
 	at(w, in, W_WITNESS, n->me, a->id | bits << 32, n->start, NULL);
 	at(w, (us_t)((double)a->timeout_us / n->rate), W_WITNESS, n->me, a->id, n->start, NULL);
 }
@@ -346,9 +347,11 @@ void on_witness_answer(struct world *w, struct event *e)
 	if (!n->running || n->start != e->b || put_off(w, e))
 		return;
 	if (w->packets)
-		tell(n, "the world around: %sreached%s", ev.witness.reached ? "" : "not ", ev.witness.veto ? ", a veto" : "");
+		tell(n, "the world around: %sreached%s", ev.witness.reached ? "" : "not ",
+			ev.witness.veto ? ", a veto" : "");
 	for (size_t i = 0; i < ARRAY_LEN(n->asked) && ev.witness.reached; i++)
-		if (n->asked[i].id == ev.witness.id && n->core->ask.id == ev.witness.id && n->asked[i].at > n->confirmed)
+		if (n->asked[i].id == ev.witness.id && n->core->ask.id == ev.witness.id &&
+			(n->core->holding || n->core->ask.ground != GROUND_NONE) && n->asked[i].at > n->confirmed)
 			n->confirmed = n->asked[i].at;
 	node_feed(n, &ev);
 }

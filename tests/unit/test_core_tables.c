@@ -27,6 +27,27 @@ static void role_table_outside_is_empty(void **state)
 	assert_string_equal(core_role_event_name(core_role_events()), "?");
 }
 
+/* Something can happen in every role, and every event can happen in some. */
+static void no_row_and_no_column_is_dead(void **state)
+{
+	bool event[ROLE_EVENT_COUNT] = { false };
+
+	(void)state;
+	for (int r = 0; r < ROLE_COUNT; r++) {
+		unsigned possible = 0;
+
+		for (size_t e = 0; e < core_role_events(); e++) {
+			possible += core_role_possible((enum role)r, e);
+			event[e] = event[e] || core_role_possible((enum role)r, e);
+		}
+		assert_true(possible > 1);
+	}
+	for (size_t e = 0; e < core_role_events(); e++)
+		assert_true(event[e]);
+	assert_false(core_role_possible(ROLE_COUNT, 0));
+	assert_false(core_role_possible(ROLE_STANDBY, core_role_events()));
+}
+
 static void every_step_has_its_name(void **state)
 {
 	(void)state;
@@ -149,6 +170,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(role_table_has_no_hole),
 		cmocka_unit_test(role_table_outside_is_empty),
+		cmocka_unit_test(no_row_and_no_column_is_dead),
 		cmocka_unit_test(every_step_has_its_name),
 		cmocka_unit_test(unknown_plan_has_no_steps),
 		cmocka_unit_test(phases_never_fall),

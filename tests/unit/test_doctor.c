@@ -119,6 +119,7 @@ struct row {
 	enum severity severity;
 	const char *words, *fix;
 	const char *also; /* another check that speaks of the same thing */
+	bool clone;
 };
 
 static const struct row rows[] = {
@@ -236,6 +237,42 @@ static const struct row rows[] = {
 		"SELECT command denied", "--grants" },
 	{ true, "{'trouble': {'replica': 'you need SLAVE MONITOR'}}", "{}", "{}", false, "replication", SEV_WRONG,
 		"SLAVE MONITOR", "--grants" },
+	{ false,
+		"{'privileges': ['REPLICATION CLIENT', 'REPLICATION_SLAVE_ADMIN', 'SYSTEM_VARIABLES_ADMIN', "
+		"'CONNECTION_ADMIN', 'RELOAD',"
+		" 'PROCESS', 'SELECT ON performance_schema', 'BACKUP_ADMIN', 'CLONE_ADMIN']}",
+		"{}", "{}", false, "privileges", SEV_OK, "no more", "" },
+	{ false,
+		"{'privileges': ['REPLICATION CLIENT', 'REPLICATION_SLAVE_ADMIN', 'SYSTEM_VARIABLES_ADMIN', "
+		"'CONNECTION_ADMIN', 'RELOAD',"
+		" 'PROCESS', 'SELECT ON performance_schema', 'BACKUP_ADMIN', 'SUPER']}",
+		"{}", "{}", false, "privileges", SEV_NOTE, ": SUPER", "REVOKE SUPER ON *.*" },
+	{ .doc = "{'variables': {'clone_valid_donor_list': ''}}",
+		.files = "{}",
+		.admin = "{}",
+		.clone = true,
+		.title = "privileges",
+		.severity = SEV_WRONG,
+		.words = "BACKUP_ADMIN, CLONE_ADMIN",
+		.fix = "GRANT BACKUP_ADMIN, CLONE_ADMIN ON *.*" },
+	{ .doc = "{}",
+		.files = "{}",
+		.admin = "{}",
+		.clone = true,
+		.title = "reseed",
+		.severity = SEV_WRONG,
+		.words = "plugin",
+		.fix = "INSTALL PLUGIN clone",
+		.also = "privileges" },
+	{ .mariadb = true,
+		.doc = "{}",
+		.files = "{}",
+		.admin = "{}",
+		.clone = true,
+		.title = "reseed",
+		.severity = SEV_WRONG,
+		.words = "MariaDB has no CLONE",
+		.fix = "reseed-mariadb" },
 	/* what the administrator sees */
 	{ true, "{}", "{}", "{'events': [{'name': 'a.e', 'definer': 'ghost@%', 'status': 'ENABLED', 'known': '0'}]}",
 		false, "events", SEV_WRONG, "ghost@%", "a.e" },
@@ -270,6 +307,7 @@ static void judge(const struct row *r, struct report *report)
 		.account = "hactl",
 		.local = !r->remote,
 		.semi_sync = true,
+		.clone = r->clone,
 		.doc = doc,
 		.files = files,
 		.admin = admin,
@@ -398,6 +436,8 @@ static const struct row redis_rows[] = {
 		"a container", "replicaof" },
 	{ false, "{'config': {'appendonly': 'no'}}", "{'options': {'replicaof': null}}", NULL, false,
 		"data after a restart", SEV_WRONG, "comes back empty", "appendonly yes", "role after a restart" },
+	{ false, "{'config': {'appendonly': 'no'}}", "{'seen': false, 'why': 'a container'}", NULL, false,
+		"data after a restart", SEV_NOTE, "not known", "appendonly yes" },
 	{ false, "{'config': {'appendonly': 'no'}}", "{}", NULL, false, "data after a restart", SEV_OK,
 		"boots as a replica", "" },
 	{ false, "{'config': {'appendonly': 'no', 'save': '3600 1'}}", "{}", NULL, false, "data after a restart",

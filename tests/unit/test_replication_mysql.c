@@ -436,6 +436,24 @@ static void sync_on_needs_a_standby_and_a_primary(void **state)
 	assert_string_equal(root_ask(&a, semi_source()), "0");
 }
 
+/* The other server stands still; its connection does not: the only sign is that what waits is not acknowledged. */
+static void commits_that_wait_are_seen(void **state)
+{
+	(void)state;
+	struct writers w = { 0 };
+	sync_on();
+	assert_int_equal(db_look(da)->semi_stalled, 0);
+	writers_start(&w, &a, 1000);
+	writers_await(&w, 30);
+	lab_freeze(b.pid);
+	AWAIT_FACTS(da, f->semi_clients == 1 && f->semi_stalled > 300 * US_PER_MS);
+	kill(b.pid, SIGCONT);
+	writers_await(&w, 30);
+	AWAIT_FACTS(da, f->semi_clients == 1 && f->semi_stalled < 300 * US_PER_MS);
+	writers_end(&w);
+	AWAIT_FACTS(da, f->semi_stalled == 0);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct sql_routine *const tables[] = { replication_sql_routines };
@@ -455,6 +473,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(follow_explains, setup, teardown),
 		cmocka_unit_test_setup_teardown(returning_primary_follows, setup, teardown),
 		cmocka_unit_test_setup_teardown(sync_on_needs_a_standby_and_a_primary, setup, teardown),
+		cmocka_unit_test_setup_teardown(commits_that_wait_are_seen, setup, teardown),
 	};
 	if (argc > 1 && !strcmp(argv[1], SQLPROC_ARG))
 		return sqlproc_main(tables, ARRAY_LEN(tables));

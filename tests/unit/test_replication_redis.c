@@ -320,12 +320,15 @@ static void handover_refuses(void **state)
 	struct result r;
 	/* the replica does not answer: writes go on afterwards */
 	lab_freeze(b.pid);
+	r = op_run(da, OP_PRECHECK, NULL, 400 * US_PER_MS);
+	assert_int_equal(r.outcome, DB_FAILED);
 	r = op_run(da, OP_HANDOVER, NULL, 400 * US_PER_MS);
 	print_message("  %s\n", r.text);
 	assert_int_equal(r.outcome, DB_FAILED);
 	assert_string_equal(rd_ask(&a, "SET k 1"), "OK");
 	kill(b.pid, SIGCONT);
 	AWAIT_FACTS(db_, f->life == DB_UP);
+	op_ok(da, OP_PRECHECK, NULL);
 	/* the promotion itself is refused: all is taken back */
 	rd_ask(&b, "ACL SETUSER hactl -client|kill");
 	r = op_run(da, OP_HANDOVER, NULL, 2 * US_PER_SEC);

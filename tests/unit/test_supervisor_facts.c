@@ -373,6 +373,25 @@ static void nobody_to_follow(void **state)
 	}
 }
 
+/* The standby's Redis has nobody to follow and holds more than the primary's, which was restarted: no reason to keep MySQL out of sync. */
+static void a_replica_that_holds_more_waits(void **state)
+{
+	struct bench *b = bench_new(false, true, false, PEER);
+
+	(void)state;
+	see(b, PEER, DB_REDIS, red_master);
+	see(b, ME, DB_REDIS, booted(5));
+	assert_false(b->s.facts.following);
+	see(b, PEER, DB_REDIS, booted(9));
+	assert_false(b->s.facts.following);
+	see(b, PEER, DB_REDIS, booted(0));
+	see(b, ME, DB_REDIS, booted(5));
+	assert_true(b->s.facts.following);
+	assert_true(b->s.facts.ready);
+	assert_false(b->s.bereft); /* that is for a primary to say */
+	bench_free(b);
+}
+
 /* --- the primary's side ------------------------------------------------------------------------------------------------------------------ */
 
 static void the_standbys_stream(void **state)
@@ -586,6 +605,7 @@ int main(void)
 		cmocka_unit_test(silence_becomes_illness),
 		cmocka_unit_test(staleness_counts_the_primarys_life),
 		cmocka_unit_test(nobody_to_follow),
+		cmocka_unit_test(a_replica_that_holds_more_waits),
 		cmocka_unit_test(the_standbys_stream),
 		cmocka_unit_test(a_dead_source),
 		cmocka_unit_test(what_was_asked_before_an_operation_ended),

@@ -251,7 +251,7 @@ static void test_debian_agent_fails(void **state)
 {
 	if (access("/usr/sbin/fence_dummy", X_OK))
 		skip();
-	start(*state, 30 * US_PER_SEC, "{ cat; echo type=fail; } | /usr/sbin/fence_dummy");
+	start(*state, 30 * US_PER_SEC, "{ cat; echo type=fail; echo power_timeout=1; } | /usr/sbin/fence_dummy");
 	expect(*state, STEP_FAILED, "n1 may still run");
 }
 

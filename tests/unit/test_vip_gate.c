@@ -224,6 +224,7 @@ static void notices_other_hands(void **state)
 		{ "insert rule inet hactl-n1 in accept" },
 		{ "add element inet hactl-n1 vips { 10.77.0.1 }" },
 		{ "delete element inet hactl-n1 vips6 { fd77::100 }" },
+		{ "delete element inet hactl-n1 vips6 { fd77::100 }; add element inet hactl-n1 vips6 { fd77::99 }" },
 		{ "delete element inet hactl-n1 ifs { eth0 }" },
 		{ "add table inet hactl-n1 { flags dormant; }" },
 		{ "add table inet other; add chain inet other c; delete table inet other", true },

@@ -1,9 +1,11 @@
-/* address.c - a numeric address as the kernel takes it. */
-#include "hactl/witness/inside.h"
+/* sockaddr.c - a numeric address as the kernel takes it. */
+#include "hactl/base/base.h"
 
 #include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
-int witness_address(const char *text, int port, struct sockaddr_storage *out, socklen_t *len, struct err *e)
+int sockaddr_make(const char *text, int port, struct sockaddr_storage *out, unsigned *len, struct err *e)
 {
 	struct sockaddr_in *v4 = (struct sockaddr_in *)out;
 	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
