@@ -3,63 +3,29 @@
  *
  * One thing at a time, in stages; every stage has its bound and ends with the node quarantined as it was, or one stage further.
  */
-#include "hactl/supervisor/private.h"
-
-#include <errno.h>
-#include <unistd.h>
-
-enum stage { STAGE_NONE, STAGE_HOLD, STAGE_EXPORT, STAGE_RESEED, STAGE_RESTART, STAGE_VERIFY, STAGE_FOLLOW };
+#include "hactl/supervisor/rejoin.h"
 
 static const us_t hold_timeout = 10 * US_PER_SEC, export_timeout = 600 * US_PER_SEC, export_again = 30 * US_PER_SEC,
-		  restart_timeout = 600 * US_PER_SEC, start_timeout = 120 * US_PER_SEC,
-		  verify_timeout = 10 * US_PER_SEC, follow_timeout = 60 * US_PER_SEC, start_again = 30 * US_PER_SEC,
-		  look_every = 200 * US_PER_MS;
+		  follow_timeout = 60 * US_PER_SEC, look_every = 200 * US_PER_MS;
 
-struct rejoin {
-	struct sup *s;
-	enum stage stage;
-	bool reseed;			 /* goes on after the export */
-	bool needed;			 /* also when nothing is only here: it cannot follow without */
-	bool tried;			 /* the automatic one, in this quarantine */
-	struct control_request *request; /* who waits for it; NULL nobody */
-	struct db_call *call;
-	struct proc *proc;    /* the reseed command */
-	struct proc *starter; /* the start command */
-	us_t start_at;	      /* not before */
-	struct timer *timer;
-	us_t began, stage_began, until;
-	int64_t old_start;	    /* STAGE_RESTART: of the server before */
-	bool stood_by;		    /* STAGE_FOLLOW: the core let it go */
-	char file[512];		    /* of this quarantine's export; "" none */
-	char trouble[SENTENCE_MAX]; /* why there is none */
-	bool was_unfinished;	    /* before the reseed that runs */
-	bool unfinished;    /* a reseed began and has not ended well: the data are not whole, also after a restart */
-	char mark[520];	    /* the file that says so; it holds the export's name */
-	char progress[520]; /* where the reseed command says what it does */
-	long progress_at;
-};
-
-static void begin_reseed(struct rejoin *j);
-static void begin_follow(struct rejoin *j);
-
-static const struct conf_mysql *mine(const struct sup *s)
+const struct conf_mysql *rejoin_conf(const struct sup *s)
 {
 	return &s->conf->node[s->me].mysql;
 }
 
-static struct db *my_mysql(const struct sup *s)
+struct db *rejoin_mysql(const struct sup *s)
 {
 	return s->server[s->me][DB_MYSQL].db;
 }
 
 static bool reseed_off(const struct sup *s)
 {
-	return str_eq(mine(s)->reseed, "off") || !mine(s)->reseed[0];
+	return str_eq(rejoin_conf(s)->reseed, "off") || !rejoin_conf(s)->reseed[0];
 }
 
 /* --- what is told ------------------------------------------------------------------------------------------------------------------ */
 
-static void tell(struct rejoin *j, const char *step, double ms, const char *outcome, const char *text)
+void rejoin_tell(struct rejoin *j, const char *step, double ms, const char *outcome, const char *text)
 {
 	log_info("rejoin: %s %s after %.1f ms%s%s", step, outcome, ms, text[0] ? ": " : "", text);
 	if (j->request)
@@ -67,9 +33,9 @@ static void tell(struct rejoin *j, const char *step, double ms, const char *outc
 						     "outcome", outcome, "text", text_json(text)));
 }
 
-static void tell_stage(struct rejoin *j, const char *step, const char *text)
+void rejoin_tell_stage(struct rejoin *j, const char *step, const char *text)
 {
-	tell(j, step, (double)(now_us() - j->stage_began) / 1000, "ok", text);
+	rejoin_tell(j, step, (double)(now_us() - j->stage_began) / 1000, "ok", text);
 }
 
 static void stop(struct rejoin *j)
@@ -96,8 +62,7 @@ static void answer(struct rejoin *j, int exit_status, const char *text)
 }
 
 /* The node is what it was: quarantined. */
-static void fail(struct rejoin *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void fail(struct rejoin *j, const char *fmt, ...)
+void rejoin_fail(struct rejoin *j, const char *fmt, ...)
 {
 	char text[1024];
 	size_t len;
@@ -114,40 +79,12 @@ static void fail(struct rejoin *j, const char *fmt, ...)
 	answer(j, EXIT_REFUSED, text);
 }
 
-static void enter(struct rejoin *j, enum stage stage, us_t bound)
+void rejoin_enter(struct rejoin *j, enum stage stage, us_t bound)
 {
 	j->stage = stage;
 	j->stage_began = now_us();
 	j->until = j->stage_began + bound;
 	timer_in(j->timer, look_every);
-}
-
-/* --- data that are not whole --------------------------------------------------------------------------------------------------- */
-
-/* An emptied server has an empty position, which lacks nothing that another one has: only this file knows that it must not follow. */
-static int mark_unfinished(struct rejoin *j, struct err *e)
-{
-	if (file_replace(j->mark, j->file, strlen(j->file), 0600, e))
-		return -1;
-	j->unfinished = true;
-	return 0;
-}
-
-static void mark_whole(struct rejoin *j)
-{
-	if (unlink(j->mark) && errno != ENOENT)
-		log_warn("%s cannot be removed: %s", j->mark, strerror(errno));
-	j->unfinished = false;
-}
-
-static void find_mark(struct rejoin *j)
-{
-	auto_free char *file = NULL;
-
-	if (file_read(j->mark, sizeof(j->file) - 1, &file, NULL, NULL))
-		return;
-	j->unfinished = true;
-	STR_COPY(j->file, file);
 }
 
 /* --- export --------------------------------------------------------------------------------------------------------------------------- */
@@ -160,7 +97,7 @@ static void export_failed(struct rejoin *j, const char *text)
 	if (!j->unfinished) /* else the export of before stands */
 		j->file[0] = '\0';
 	if (j->request) {
-		fail(j, "nothing was discarded: what only this node holds could not be exported: %s", text);
+		rejoin_fail(j, "nothing was discarded: what only this node holds could not be exported: %s", text);
 	} else {
 		stop(j);
 		if (news)
@@ -205,210 +142,36 @@ static void on_exported(void *arg, enum db_outcome outcome, us_t took, const cha
 	}
 	if (j->file[0] && !str_eq(j->file, before))
 		hooks_alert(j->s, LOG_LVL_NOTICE, "what only this node holds was exported: %s", said);
-	tell_stage(j, "export", said);
-	if (!j->reseed && mine(j->s)->reseed_automatic && !reseed_off(j->s) && !j->tried &&
+	rejoin_tell_stage(j, "export", said);
+	if (!j->reseed && rejoin_conf(j->s)->reseed_automatic && !reseed_off(j->s) && !j->tried &&
 		(j->file[0] || j->unfinished))
 		j->reseed = j->tried = true;
 	if (!j->reseed)
 		stop(j);
 	else if (j->file[0] || j->needed || j->unfinished)
-		begin_reseed(j);
+		reseed_begin(j);
 	else
-		begin_follow(j); /* nothing is only here (any more) */
+		rejoin_follow(j); /* nothing is only here (any more) */
 }
 
 static void begin_export(struct rejoin *j)
 {
 	struct err e;
 
-	enter(j, STAGE_EXPORT, US_NEVER / 2);
+	rejoin_enter(j, STAGE_EXPORT, US_NEVER / 2);
 	timer_off(j->timer);
-	j->call = db_start(my_mysql(j->s), OP_EXPORT, j->s->cli->state_dir, export_timeout, on_exported, j, &e);
+	j->call = db_start(rejoin_mysql(j->s), OP_EXPORT, j->s->cli->state_dir, export_timeout, on_exported, j, &e);
 	if (!j->call)
 		export_failed(j, e.text);
 }
 
-/* --- reseed --------------------------------------------------------------------------------------------------------------------------- */
-
-static void on_cloned(void *arg, enum db_outcome outcome, us_t took, const char *text)
-{
-	struct rejoin *j = arg;
-
-	(void)took;
-	j->call = NULL;
-	if (outcome == DB_FAILED && !strstr(text, CLONE_TOUCHED) && !j->was_unfinished)
-		mark_whole(j);
-	if (outcome != DB_OK) {
-		fail(j, "%s", text);
-		return;
-	}
-	tell_stage(j, "clone", text);
-	j->start_at = 0;
-	enter(j, STAGE_RESTART, restart_timeout);
-}
-
-/* Lines "STEP MS TEXT" that the command has appended since. */
-static void read_progress(struct rejoin *j)
-{
-	auto_file FILE *f = fopen(j->progress, "re");
-	auto_free char *line = NULL;
-	size_t cap = 0;
-
-	if (!f || fseek(f, j->progress_at, SEEK_SET))
-		return;
-	while (getline(&line, &cap, f) > 0 && line[strlen(line) - 1] == '\n') {
-		char step[24], text[200] = "", clean[400];
-		double ms;
-
-		j->progress_at = ftell(f);
-		if (sscanf(line, "%23s %lf %199[^\n]", step, &ms, text) < 2)
-			continue;
-		str_escape(text, strlen(text), clean, sizeof(clean));
-		tell(j, step, ms, "ok", clean);
-	}
-}
-
-static void on_reseeded(void *arg, const struct proc_result *r)
-{
-	struct rejoin *j = arg;
-	size_t n = strlen(r->output);
-
-	j->proc = NULL;
-	read_progress(j);
-	/* it has put the old data back, unless it was killed; the end of what it says is what it failed at */
-	if (!r->timed_out && (!r->status || !j->was_unfinished))
-		mark_whole(j);
-	if (r->timed_out)
-		fail(j, "the reseed command did not end within mysql.reseed_timeout and was ended: %.300s",
-			r->output + (n > 300 ? n - 300 : 0));
-	else if (r->status)
-		fail(j, "the reseed command failed with status %d: %.300s", r->status,
-			r->output + (n > 300 ? n - 300 : 0));
-	else {
-		tell_stage(j, "reseed", "");
-		j->old_start = 0; /* it was left started */
-		enter(j, STAGE_RESTART, restart_timeout);
-	}
-}
-
-/* The node's password goes by standard input. */
-static void run_command(struct rejoin *j, struct err *e)
-{
-	struct sup *s = j->s;
-	const struct conf_node *me = &s->conf->node[s->me], *primary = &s->conf->node[s->peer];
-	auto_free char *input = str_printf("user=%s\npassword=%s\n", me->mysql.user, me->mysql.password);
-	char *set[] = { str_printf("HACTL_NODE=%s", me->name), str_printf("HACTL_PRIMARY=%s", primary->name),
-		str_printf("HACTL_PRIMARY_HOST=%s", primary->address),
-		str_printf("HACTL_PRIMARY_PORT=%d", primary->mysql.port), str_printf("HACTL_PORT=%d", me->mysql.port),
-		str_printf("HACTL_SOCKET=%s", me->mysql.socket), str_printf("HACTL_EXPORT=%s", j->file),
-		str_printf("HACTL_PROGRESS=%s", j->progress), NULL };
-
-	unlink(j->progress);
-	j->progress_at = 0;
-	j->proc = proc_start(s->loop, me->mysql.reseed, (const char *const *)set, input, me->mysql.reseed_timeout,
-		on_reseeded, j, e);
-	explicit_bzero(input, strlen(input));
-	for (size_t i = 0; set[i]; i++)
-		free(set[i]);
-}
-
-static void begin_reseed(struct rejoin *j)
-{
-	const struct conf_mysql *m = mine(j->s);
-	struct core_view v;
-	struct err e = { "" };
-
-	core_look(j->s->core, now_us(), &v);
-	if (v.role != ROLE_QUARANTINED || v.primary != j->s->peer || v.peer != PEER_ALIVE) {
-		fail(j, "%s is not known to be primary now: there is nobody to take the data from",
-			j->s->conf->node[j->s->peer].name);
-		return;
-	}
-	j->was_unfinished = j->unfinished;
-	if (mark_unfinished(j, &e)) {
-		fail(j, "nothing was discarded: %s", e.text);
-		return;
-	}
-	enter(j, STAGE_RESEED, m->reseed_timeout + 10 * US_PER_SEC);
-	j->old_start = j->s->server[j->s->me][DB_MYSQL].facts.db_start;
-	journal_add(j->s->journal, LOG_LVL_WARN, "note", NULL,
-		"the data of this node's database are replaced by those of %s", j->s->conf->node[j->s->peer].name);
-	if (str_eq(m->reseed, "clone"))
-		j->call = db_start(my_mysql(j->s), OP_CLONE, NULL, m->reseed_timeout, on_cloned, j, &e);
-	else
-		run_command(j, &e);
-	if (j->call || j->proc)
-		return;
-	if (!j->was_unfinished)
-		mark_whole(j);
-	fail(j, "%s", e.text);
-}
-
-/* --- the server comes back ------------------------------------------------------------------------------------------------------------ */
-
-static void on_verified(void *arg, enum db_outcome outcome, us_t took, const char *text)
-{
-	struct rejoin *j = arg;
-
-	(void)took;
-	j->call = NULL;
-	if (outcome != DB_OK) {
-		fail(j, "the clone did not end well: %s", text);
-		return;
-	}
-	mark_whole(j);
-	tell_stage(j, "verify", text);
-	begin_follow(j);
-}
-
-static void begin_verify(struct rejoin *j)
-{
-	struct err e;
-
-	enter(j, STAGE_VERIFY, verify_timeout + US_PER_SEC);
-	j->call = db_start(my_mysql(j->s), OP_CLONED, NULL, verify_timeout, on_verified, j, &e);
-	if (!j->call)
-		fail(j, "%s", e.text);
-}
-
-static void on_started(void *arg, const struct proc_result *r)
-{
-	struct rejoin *j = arg;
-
-	j->starter = NULL;
-	j->start_at = now_us() + start_again;
-	if (r->timed_out || r->status)
-		journal_add(j->s->journal, LOG_LVL_WARN, "hook", NULL, "mysql.start failed (status %d): %.300s",
-			r->status, r->output);
-}
-
-static void look_restart(struct rejoin *j)
-{
-	const struct db_facts *f = &j->s->server[j->s->me][DB_MYSQL].facts;
-	struct err e;
-
-	if (f->life == DB_UP && f->db_start != j->old_start) {
-		tell_stage(j, "restart", "");
-		if (j->old_start)
-			begin_verify(j);
-		else
-			begin_follow(j);
-		return;
-	}
-	if (f->life != DB_DEAD || !j->old_start || !mine(j->s)->start[0] || j->starter || now_us() < j->start_at)
-		return;
-	j->starter = proc_start(j->s->loop, mine(j->s)->start, NULL, NULL, start_timeout, on_started, j, &e);
-	if (!j->starter)
-		log_warn("mysql.start: %s", e.text);
-}
-
 /* --- following -------------------------------------------------------------------------------------------------------------------------- */
 
-static void begin_follow(struct rejoin *j)
+void rejoin_follow(struct rejoin *j)
 {
 	struct core_command c = { .kind = CMD_REJOIN, .to = NOBODY, .timeout = follow_timeout };
 
-	enter(j, STAGE_FOLLOW, follow_timeout);
+	rejoin_enter(j, STAGE_FOLLOW, follow_timeout);
 	j->stood_by = false;
 	pump_command(j->s, &c);
 }
@@ -421,7 +184,7 @@ static void look_follow(struct rejoin *j)
 	core_look(j->s->core, now_us(), &v);
 	j->stood_by |= v.role == ROLE_STANDBY;
 	if (v.role == ROLE_STANDBY && j->s->facts.following) {
-		tell_stage(j, "follow", "");
+		rejoin_tell_stage(j, "follow", "");
 		snprintf(text, sizeof(text), "this node follows %s again after %.1f s",
 			j->s->conf->node[j->s->peer].name, (double)(now_us() - j->began) / US_PER_SEC);
 		stop(j);
@@ -430,7 +193,7 @@ static void look_follow(struct rejoin *j)
 		answer(j, EXIT_DONE, text);
 		j->file[0] = '\0';
 	} else if (j->stood_by && v.role == ROLE_QUARANTINED) {
-		fail(j, "the node was quarantined again; `hactl events` says why");
+		rejoin_fail(j, "the node was quarantined again; `hactl events` says why");
 	}
 }
 
@@ -441,8 +204,9 @@ static const struct {
 	[STAGE_NONE] = { NULL, "" },
 	[STAGE_HOLD] = { NULL, "this node could not be set aside to be rebuilt" },
 	[STAGE_EXPORT] = { NULL, "the export has not ended in time" },
-	[STAGE_RESEED] = { read_progress, "the reseed has not ended in time" },
-	[STAGE_RESTART] = { look_restart, "the database server did not come back: start it, then type `hactl rejoin`" },
+	[STAGE_RESEED] = { reseed_look_command, "the reseed has not ended in time" },
+	[STAGE_RESTART] = { reseed_look_server,
+		"the database server did not come back: start it, then type `hactl rejoin`" },
 	[STAGE_VERIFY] = { NULL, "the database server does not say how the clone ended" },
 	[STAGE_FOLLOW] = { look_follow,
 		"the data were replaced, and the node does not follow yet; `hactl status` says why" },
@@ -461,7 +225,7 @@ static void on_timer(void *arg, us_t now)
 	}
 	timer_in(j->timer, look_every);
 	if (now > j->until)
-		fail(j, "%s", stages[j->stage].late);
+		rejoin_fail(j, "%s", stages[j->stage].late);
 	else if (stages[j->stage].look)
 		stages[j->stage].look(j);
 }
@@ -476,7 +240,7 @@ static struct rejoin *rejoin_of(struct sup *s)
 	s->rejoin->s = s;
 	s->rejoin->timer = timer_new(s->loop, on_timer, s->rejoin);
 	snprintf(s->rejoin->mark, sizeof(s->rejoin->mark), "%.500s/reseed.unfinished", s->cli->state_dir);
-	find_mark(s->rejoin);
+	reseed_find_mark(s->rejoin);
 	snprintf(s->rejoin->progress, sizeof(s->rejoin->progress), "%.500s/reseed.progress", s->cli->state_dir);
 	return s->rejoin;
 }
@@ -485,11 +249,11 @@ void rejoin_role(struct sup *s, enum role to)
 {
 	struct rejoin *j;
 
-	if (!my_mysql(s) || (!s->rejoin && to != ROLE_QUARANTINED))
+	if (!rejoin_mysql(s) || (!s->rejoin && to != ROLE_QUARANTINED))
 		return;
 	j = rejoin_of(s);
 	if (to == ROLE_PROMOTING && j->stage != STAGE_NONE) {
-		fail(j, "this node is being promoted");
+		rejoin_fail(j, "this node is being promoted");
 	} else if (to == ROLE_QUARANTINED && j->stage == STAGE_HOLD) {
 		begin_export(j);
 	} else if (to == ROLE_QUARANTINED && j->stage == STAGE_NONE) {
@@ -504,7 +268,7 @@ void rejoin_role(struct sup *s, enum role to)
 
 void rejoin_discard(struct sup *s, struct control_request *r)
 {
-	struct rejoin *j = my_mysql(s) ? rejoin_of(s) : NULL;
+	struct rejoin *j = rejoin_mysql(s) ? rejoin_of(s) : NULL;
 	struct core_view v;
 
 	core_look(s->core, now_us(), &v);
@@ -529,7 +293,7 @@ void rejoin_discard(struct sup *s, struct control_request *r)
 			return;
 		}
 		j->needed = true; /* the primary has purged what it lacks, or its data are beyond use */
-		enter(j, STAGE_HOLD, hold_timeout);
+		rejoin_enter(j, STAGE_HOLD, hold_timeout);
 		facts_update(s);
 	}
 }
@@ -557,7 +321,7 @@ void rejoin_server_up(struct sup *s)
 
 void rejoin_open(struct sup *s)
 {
-	if (my_mysql(s))
+	if (rejoin_mysql(s))
 		rejoin_of(s);
 }
 

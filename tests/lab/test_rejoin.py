@@ -123,6 +123,15 @@ def spare(request, make_pair):
     return make_pair(database=request.param)
 
 
+def rebuild(pair):
+    """What the command prints."""
+    r = pair.hactl("n1", "rejoin", "--discard-divergent", timeout=240)
+    assert r.returncode == 0, r.stdout + r.stderr
+    pair.wait_ready(primary="n2", bound=30)
+    wait_for(lambda: equal(pair), 20, "the same rows on both nodes")
+    return r.stdout
+
+
 def test_exported_discarded_and_redundant_again(spare):
     pair = spare
     configure(pair, **reseed(pair))
@@ -143,12 +152,9 @@ def test_exported_discarded_and_redundant_again(spare):
     nothing_lost(pair)
     assert pair.hactl("n2", "rejoin", "--discard-divergent").returncode == 1, "n2 is not quarantined"
     begun = now()
-    r = pair.hactl("n1", "rejoin", "--discard-divergent", timeout=120)
-    assert r.returncode == 0, r.stdout + r.stderr
-    assert "export" in r.stdout and " ms" in r.stdout and "follows n2 again" in r.stdout, r.stdout
-    figure(f"{pair.database.name}: rejoin --discard-divergent, export and reseed: {now() - begun:.1f} s")
-    print(r.stdout)
-    pair.wait_ready(primary="n2", bound=30)
+    printed = rebuild(pair)
+    assert "export" in printed and " ms" in printed and "follows n2 again" in printed, printed
+    figure(f"{pair.database.name}: rejoin --discard-divergent, until the pair is redundant: {now() - begun:.1f} s")
     pair.sql("n2", "INSERT INTO lab.w VALUES (9101, 2)")
     wait_for(lambda: equal(pair), 20, "the same rows on both nodes")
     assert not pair.ids("n1") & set(ONLY_HERE) and {9100, 9101} <= pair.ids("n1")
@@ -201,10 +207,8 @@ def test_a_standby_that_the_primary_cannot_serve_any_more(spare):
     wait_for(purged, 20, "n2 has purged what n1 lacks")
     pair.power_on("n1")
     wait_for(lambda: any("reseeded" in e["text"] for e in pair.events("n1")), 40, "n1 says that it must be reseeded")
-    r = pair.hactl("n1", "rejoin", "--discard-divergent", timeout=120)
-    assert r.returncode == 0, r.stdout + r.stderr
-    pair.wait_ready(primary="n2", bound=30)
-    assert equal(pair) and not exports(pair)
+    rebuild(pair)
+    assert not exports(pair)
 
 
 def refused(pair, word):
@@ -236,10 +240,7 @@ def test_a_stream_that_is_cut_and_a_server_that_does_not_start(make_pair):
     refused(pair, "could not be started on the new data")
     assert not os.path.exists(f"{pair['n1'].dir}/mysql.before-reseed")
     servers.write(conf, good)
-    r = pair.hactl("n1", "rejoin", "--discard-divergent", timeout=120)
-    assert r.returncode == 0, r.stdout + r.stderr
-    pair.wait_ready(primary="n2", bound=30)
-    assert equal(pair)
+    rebuild(pair)
 
 
 def test_a_clone_that_cannot_succeed_touches_nothing(make_pair):
@@ -253,10 +254,7 @@ def test_a_clone_that_cannot_succeed_touches_nothing(make_pair):
     pair.sql("n2", "UNINSTALL PLUGIN clone")
     refused(pair, "plugin")
     pair.sql("n2", "INSTALL PLUGIN clone SONAME 'mysql_clone.so'")
-    r = pair.hactl("n1", "rejoin", "--discard-divergent", timeout=120)
-    assert r.returncode == 0, r.stdout + r.stderr
-    pair.wait_ready(primary="n2", bound=30)
-    assert equal(pair)
+    rebuild(pair)
 
 
 def test_a_clone_that_is_cut_can_be_done_again(make_pair):
@@ -291,10 +289,8 @@ def test_a_clone_that_is_cut_can_be_done_again(make_pair):
     assert pair.hactl("n1", "failover", "--force", "--to", "n1").returncode == 1
     assert not pair.replicating("n1")
     pair.sql("n1", "SET GLOBAL clone_max_data_bandwidth = 0")
-    r = pair.hactl("n1", "rejoin", "--discard-divergent", timeout=240)
-    assert r.returncode == 0, r.stdout + r.stderr
-    pair.wait_ready(primary="n2", bound=30)
-    assert equal(pair) and exports(pair) == [path]
+    rebuild(pair)
+    assert exports(pair) == [path]
 
 
 def in_flight(pair, row):
