@@ -53,7 +53,7 @@ static const char *const enforcements[] = {
 	[ENFORCE_NFT] = "nft: the kernel shuts the virtual IP when the lease ends, also when the supervisor is dead or "
 			"stopped",
 	[ENFORCE_ADDRESS] =
-		"address, best effort: the virtual IP stays up to two seconds after the lease when the supervisor is "
+		"address, best effort: the virtual IP stays one to five seconds after the lease when the supervisor is "
 		"dead or stopped, and longer for connections through DNAT",
 	[ENFORCE_NONE] = "none: nothing shuts the virtual IP when the supervisor is dead or stopped; two nodes may "
 			 "then answer for it",

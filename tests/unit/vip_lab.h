@@ -87,6 +87,12 @@ static inline char *lab_output(int ns, const char *cmd) /* caller frees */
 	return text;
 }
 
+/* A link that has just come up drops what is sent until the kernel has given it a queue, which it does beside. */
+static inline void lab_up(int ns, const char *link)
+{
+	lab_sh(ns, "timeout 15 sh -c 'until ip link show dev %s | grep -q \"state UP\"; do sleep 0.01; done'", link);
+}
+
 static inline struct lab *lab_new(void)
 {
 	struct lab *b = xcalloc(1, sizeof(*b));
@@ -110,6 +116,10 @@ static inline struct lab *lab_new(void)
 	lab_sh(b->container,
 		"ip addr add 172.30.0.2/24 dev eth0 && ip addr add fd72::2/64 dev eth0 && ip link set eth0 up && "
 		"ip route add default via 172.30.0.1 && ip route add default via fd72::1");
+	lab_up(b->host, "eth0");
+	lab_up(b->host, "c0");
+	lab_up(b->client, "eth0");
+	lab_up(b->container, "eth0");
 	lab_enter(b->host);
 	b->loop = loop_new(NULL);
 	LAB_MUST(b->loop);
