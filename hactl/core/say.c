@@ -183,7 +183,7 @@ static void block_me_alone(const struct core *c, struct sentences *s)
 
 	if (c->disk.owner == other_of(c) && !data_gate(c, NULL, &bound, why))
 		add(s, "%s", why);
-	if (c->ref_heard && c->ref_down && !peer_alive(c))
+	if (c->ref_heard && c->ref_down)
 		add(s, "no reference address answers %s: repair its network, or the reference addresses", my_name(c));
 	if (c->veto[0])
 		add(s, "no takeover while something shows %s in service: %.160s", peer_name(c), c->veto);
