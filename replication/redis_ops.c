@@ -238,6 +238,22 @@ static bool follows_already(const struct redis_call *c)
 	       c->info.master_port == c->at[NEW].port;
 }
 
+/* A handshake with a master whose host lost its power waits for Redis's own minute (repl-timeout), and REPLICAOF the same master again
+ * does nothing. A moment as somebody else's replica ends it; the server is a replica all the while and keeps its history. */
+static void send_reattach(struct redis_call *c, struct redis_conn *k)
+{
+	const struct sql_target *master = &c->at[NEW];
+	bool stuck = !c->info.master && !c->info.link_up && !c->info.sync_in_progress;
+
+	if (stuck) {
+		redis_conn_send(k, redis_on_quiet, c, "MULTI");
+		redis_conn_send(k, redis_on_quiet, c, "REPLICAOF %s %d", master->host, master->port == 1 ? 2 : 1);
+		redis_conn_send(k, redis_on_quiet, c, "REPLICAOF %s %d", master->host, master->port);
+		redis_conn_send(k, redis_on_quiet, c, "EXEC");
+	}
+	send_replicaof(c, k);
+}
+
 static enum verdict took_before_follow(struct redis_call *c, const redisReply *r)
 {
 	enum verdict v = took_examined(c, r);
@@ -262,7 +278,7 @@ static enum verdict took_attached(struct redis_call *c, const redisReply *r)
 }
 
 static const struct step follow_steps[] = { { OLD, send_examine, took_before_follow },
-	{ OLD, send_ask_auth, took_auth }, { OLD, send_auth, NULL }, { OLD, send_replicaof, took_replica },
+	{ OLD, send_ask_auth, took_auth }, { OLD, send_auth, NULL }, { OLD, send_reattach, took_replica },
 	{ OLD, send_kill, NULL }, { OLD, send_info, took_attached }, END };
 
 /* --- demotion: a moment for the replica to receive what is on its way, then replica of the other, whatever the other is ----------------------- */

@@ -288,6 +288,45 @@ static void promote_after_freeze_of_the_master(void **state)
 	promote_with(SIGSTOP);
 }
 
+/* Takes the master's place on its port, says nothing, and gives the port back with the connection still open: what is left of a master
+ * whose host has lost its power. Returns that connection. */
+static int silent_master(const struct rd *r)
+{
+	struct sockaddr_in at = {
+		.sin_family = AF_INET, .sin_port = htons((uint16_t)r->port), .sin_addr = { htonl(INADDR_LOOPBACK) }
+	};
+	int one = 1, s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), silent;
+	struct timeval bound = { LAB_BOUND / US_PER_SEC, 0 };
+
+	assert_true(s >= 0);
+	setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &bound, sizeof(bound));
+	assert_int_equal(bind(s, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(s, 8), 0);
+	do
+		silent = accept4(s, NULL, NULL, SOCK_CLOEXEC);
+	while (silent >= 0 && recv(silent, &(char[16]){ 0 }, 5, MSG_PEEK | MSG_WAITALL) < 5 && close(silent) == 0);
+	assert_true(silent >= 0);
+	close(s);
+	return silent;
+}
+
+static void follow_does_not_wait_for_a_dead_handshake(void **state)
+{
+	(void)state;
+	db_free(da); /* its observer would knock at the silent one too */
+	da = NULL;
+	lab_kill(&a.pid);
+	AWAIT_FACTS(db_, f->life == DB_UP && !f->link_up);
+	int silent = silent_master(&a);
+	rd_run(&a, NULL);
+	rd_ask(&a, "SET here 1");
+	op_ok(db_, OP_FOLLOW, NULL);
+	AWAIT_FACTS(db_, f->link_up && f->from_peer && !f->writable);
+	assert_string_equal(rd_ask(&b, "GET here"), "1");
+	close(silent);
+}
+
 static void handover_and_back(void **state)
 {
 	(void)state;
@@ -414,6 +453,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(hung_and_denied, setup, teardown),
 		cmocka_unit_test_setup_teardown(promote_after_kill, setup, teardown),
 		cmocka_unit_test_setup_teardown(promote_after_freeze_of_the_master, setup, teardown),
+		cmocka_unit_test_setup_teardown(follow_does_not_wait_for_a_dead_handshake, setup, teardown),
 		cmocka_unit_test_setup_teardown(handover_and_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(handover_refuses, setup, teardown),
 		cmocka_unit_test_setup_teardown(demote_under_load, setup, teardown),
