@@ -75,7 +75,7 @@ sim() {
 
 fuzz() { suite fuzz make -s "BUILD=$BUILD" FUZZ_SECONDS=5 fuzz; }
 
-pytest="/usr/bin/python3 -m pytest -q -p no:cacheprovider"
+pytest="/usr/bin/python3 -m pytest -q -rs -p no:cacheprovider"
 lab() { suite lab $pytest tests/lab; }
 
 make -s -j"$(nproc)" "BUILD=$BUILD" all || exit 1
