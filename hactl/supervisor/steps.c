@@ -170,7 +170,9 @@ static void on_operation(void *arg, enum db_outcome outcome, us_t took, const ch
 	struct server *v = r->server;
 	struct err e = { "" };
 
-	(void)took;
+	if (outcome == DB_OK && rows[r->kind].n_stages > 1) /* which of them the time went into */
+		log_info("step %s: %s took %.1f ms", step_names[r->kind], db_op_names[rows[r->kind].stage[r->stage].op],
+			(double)took / 1000);
 	r->call = NULL;
 	v->ops--;
 	v->stale = true; /* before the core hears of the end: what is known of the server is from before */
@@ -185,6 +187,17 @@ static void on_operation(void *arg, enum db_outcome outcome, us_t took, const ch
 	look_again(v);
 }
 
+/* A standby may catch up for longer than one lease lasts: the core takes back what it asked for when authority ends. */
+static bool authority_ended(const struct running *r)
+{
+	struct core_view v;
+
+	if (now_us() < r->until)
+		return false;
+	core_look(r->s->core, now_us(), &v);
+	return r->kind != STEP_SYNC_ON || v.role != ROLE_PRIMARY || !v.held;
+}
+
 static bool next_stage(struct running *r, struct err *e)
 {
 	const struct stage *g = &rows[r->kind].stage[r->stage];
@@ -196,7 +209,7 @@ static bool next_stage(struct running *r, struct err *e)
 		err_set(e, "no time was left for %s", db_op_names[g->op]);
 		return false;
 	}
-	if (now_us() >= r->until) { /* the stages before took long, or this process stood still */
+	if (authority_ended(r)) { /* the stages before took long, or this process stood still */
 		err_set(e, "authority ended before %s", db_op_names[g->op]);
 		return false;
 	}
