@@ -26,6 +26,7 @@ struct db_target {
 	char peer_user[64], peer_password[256]; /* Redis: masterauth */
 	us_t max_lag;
 	bool semi_sync; /* auto or required: the semi-sync sides are ours to set */
+	bool semi_required; /* this server takes no writes without the source side */
 };
 
 enum db_life {
@@ -70,10 +71,11 @@ struct db_facts {
 };
 
 enum db_op {
-	OP_PROMOTE, /* unplanned and idempotent: drain what was received (no loss), open writes, stop replicating afterwards. MySQL: comes
+	OP_PROMOTE, /* unplanned and idempotent: drain what was received (no loss), open writes, stop replicating afterwards. Source side of
+		       semi-sync off; with semi_required on, before writes are open. MySQL: comes
 		       back every second with DB_MORE or DB_WAITS while it drains; start it again until it is done. arg: the moment
 		       (now_us) from which writes must not be opened any more, or NULL */
-	OP_VERIFY_PRIMARY, /* writable and no replica; read only */
+	OP_VERIFY_PRIMARY, /* writable and no replica, with semi_required its source side on; read only */
 	OP_FREEZE, /* planned, bounded on the server; refused cleanly: still writable. Sessions' open work may commit before */
 	OP_UNFREEZE,
 	OP_POSITION, /* result text: executed position (MySQL GTID set / MariaDB gtid_binlog_pos; Redis offset) */

@@ -276,7 +276,8 @@ void plan_undo(struct core *c)
 /* Undoing a freeze opens writes as they were: only on a server that was open, and protected if the record relies on it. */
 static bool may_unfreeze(const struct core *c)
 {
-	bool relied = c->conf.lossless && (c->sync_maybe || c->sync == SYNC_IN || c->sync == SYNC_WRITING);
+	bool relied =
+		c->conf.lossless && (sync_strict(c) || c->sync_maybe || c->sync == SYNC_IN || c->sync == SYNC_WRITING);
 
 	return c->facts.mysql_writable && (c->facts.semi_on || !relied);
 }
@@ -376,6 +377,7 @@ static bool again_under_new_lease(struct core *c, struct run_step *s, enum step_
  * gate can open. */
 static void promoted(struct core *c)
 {
+	c->promoted_at = c->now;
 	if (!c->conf.lossless || (c->disk.served == c->disk.term && !c->disk.bound_db))
 		return;
 	c->disk.served = c->disk.term;

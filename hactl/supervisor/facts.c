@@ -229,7 +229,8 @@ static void source_side(struct sup *s, struct core_facts *n)
 	n->db_start = mine->facts.db_start;
 	STR_COPY(n->gtid, mine->facts.executed);
 	n->standby_streams = streams(theirs, &theirs->facts, DB_MYSQL) && theirs->facts.lag != US_UNKNOWN &&
-			     theirs->facts.lag <= 2 * US_PER_SEC;
+			     theirs->facts.lag <= 2 * US_PER_SEC &&
+			     (!s->core_conf.required || mine->facts.semi_clients > 0);
 	n->standby_lost = (n->semi_on && mine->facts.semi_clients == 0) || theirs->facts.life == DB_DEAD ||
 			  (n->semi_on && mine->facts.semi_stalled >= at_least_a_second(s->conf->lease)) ||
 			  (theirs->facts.life == DB_UP && !streams(theirs, &theirs->facts, DB_MYSQL));

@@ -231,9 +231,6 @@ static void warn_unfinished(struct sup *s)
 {
 	if (s->conf->n_rules)
 		warn(s, "rules: this version reads them and does not evaluate them");
-	if (s->conf->node[s->me].mysql.present && s->conf->node[s->me].mysql.semi_sync == SEMI_SYNC_REQUIRED)
-		warn(s, "mysql.semi_sync = \"required\": this version treats it as \"auto\", a primary whose standby is "
-			"lost goes on alone once that is recorded");
 	if (s->conf->gate_databases && (s->conf->enforce != ENFORCE_NFT || !s->conf->n_vips))
 		warn(s, "authority.gate_databases does nothing without enforce = \"nft\" and a virtual IP: the "
 			"databases' "
