@@ -47,7 +47,7 @@ struct running {
 	struct timer *again;  /* fence: asks once more */
 	bool off_done;	      /* fence: the command says it has switched the other off; not yet confirmed */
 	int stage;	      /* steps of several operations: which one runs */
-	char reach[GTID_MAX]; /* the position this step's OP_REACH waits for */
+	char reach[GTID_MAX]; /* the position this step's OP_RECEIVE waits for */
 };
 
 /* A client's command the core works on. */

@@ -26,7 +26,7 @@ from reseeding import configure, reseed
 
 WRITERS, PAUSE = 8, 0.02  # at most 400 writes a second
 REDUNDANT = 90            # seconds, from the moment at which all that was killed runs again, a reseed included
-EQUAL = 20                # seconds in which the standby must hold the same once nobody writes
+EQUAL = 60                # seconds in which the standby must hold the same once nobody writes
 LONG = 1.6                # seconds: a pause above it is explained, from both journals
 LINES = 12                # of the explanation; the rest is in the logs
 
