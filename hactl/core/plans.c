@@ -35,13 +35,17 @@ _Static_assert(ARRAY_LEN(step_names) == STEP_KIND_COUNT, "every step has its nam
 		NO_STEP, NO_STEP                                                                                       \
 	}
 
+/* A standby may have received more than it has applied: it goes on as long as the shell sees something move (steps.c). */
+#define DRAIN_MAX    (3600 * US_PER_SEC)
+#define AGAIN_WITHIN (20 * US_PER_SEC) /* since its first start a step may be tried again under a new lease */
+
 /* Before a takeover, and not under authority: it is what gives it (alone.c). Its time is the configured one. */
 static const struct step_def fence_steps[] = {
 	{ "fence", 0, STEP_FENCE, 0, NO_UNDO, false, false },
 };
 
 static const struct step_def takeover_steps[] = {
-	{ "mysql promote", 1, STEP_MYSQL_PROMOTE, 10 * US_PER_SEC, NO_UNDO, true, false },
+	{ "mysql promote", 1, STEP_MYSQL_PROMOTE, DRAIN_MAX, NO_UNDO, true, false },
 	{ "redis promote", 1, STEP_REDIS_PROMOTE, 2 * US_PER_SEC, NO_UNDO, true, false },
 	{ "mysql verify", 2, STEP_MYSQL_VERIFY, US_PER_SEC, NO_UNDO, true, false },
 	{ "redis verify", 2, STEP_REDIS_VERIFY, US_PER_SEC, NO_UNDO, true, false },
@@ -272,7 +276,8 @@ void plan_undo(struct core *c)
 /* Undoing a freeze opens writes as they were: only on a server that was open, and protected if the record relies on it. */
 static bool may_unfreeze(const struct core *c)
 {
-	bool relied = c->conf.lossless && (c->sync_maybe || c->sync == SYNC_IN || c->sync == SYNC_WRITING);
+	bool relied =
+		c->conf.lossless && (sync_strict(c) || c->sync_maybe || c->sync == SYNC_IN || c->sync == SYNC_WRITING);
 
 	return c->facts.mysql_writable && (c->facts.semi_on || !relied);
 }
@@ -360,8 +365,9 @@ static void conclude(struct core *c, bool ok)
 static bool again_under_new_lease(struct core *c, struct run_step *s, enum step_outcome outcome)
 {
 	bool expired = s->def->needs_authority && outcome == STEP_FAILED && c->now >= s->until;
+	us_t within = 2 * s->def->timeout < AGAIN_WITHIN ? 2 * s->def->timeout : AGAIN_WITHIN;
 
-	if (!expired || !authority(c) || c->now - s->first_at > 2 * s->def->timeout)
+	if (!expired || !authority(c) || c->now - s->first_at > within)
 		return false;
 	s->state = TODO;
 	return true;
@@ -371,6 +377,7 @@ static bool again_under_new_lease(struct core *c, struct run_step *s, enum step_
  * gate can open. */
 static void promoted(struct core *c)
 {
+	c->promoted_at = c->now;
 	if (!c->conf.lossless || (c->disk.served == c->disk.term && !c->disk.bound_db))
 		return;
 	c->disk.served = c->disk.term;

@@ -27,6 +27,7 @@ struct server {
 	struct db_facts facts; /* newest one that no operation of ours has made stale */
 	bool stale; /* an operation ended: the observation that may have been under way then tells of before it */
 	int ops;    /* operations under way */
+	bool applier_ours; /* MySQL: a promotion of ours stopped the applier, if it is stopped; also at the start, when nobody knows */
 	us_t stream_ok_at;	/* when replication was last seen running with a known lag */
 	us_t stream_lag;	/* the lag it had then */
 	us_t hung_since;	/* 0: not hung */
@@ -47,6 +48,9 @@ struct running {
 	struct timer *again;  /* fence: asks once more */
 	bool off_done;	      /* fence: the command says it has switched the other off; not yet confirmed */
 	int stage;	      /* steps of several operations: which one runs */
+	us_t moved_at;	      /* a promotion that drains: when something moved last */
+	us_t told_at;	      /* and when the journal was told of it */
+	char far[SENTENCE_MAX]; /* how far it is; "" not of interest */
 	char reach[GTID_MAX]; /* the position this step's OP_RECEIVE waits for */
 };
 
@@ -92,6 +96,11 @@ struct path { /* a heartbeat path; 0 is the nodes' own addresses */
 	int good;    /* looks in a row at which it was not */
 };
 
+struct held { /* a gate that holds up a failover */
+	us_t since; /* 0: free */
+	char why[SENTENCE_MAX];
+};
+
 struct sup {
 	struct cli *cli;
 	struct conf *conf;
@@ -132,7 +141,10 @@ struct sup {
 	struct server server[NODES][DB_KIND_COUNT];
 	char frozen_at[GTID_MAX]; /* position of the last planned freeze */
 	bool bereft; /* primary, and the Redis here has lost what the other's still holds */
+	int64_t unreceived; /* transactions of the primary that the standby has not received; -1 unknown */
 	char would_lose[SENTENCE_MAX];
+	struct held held[CORE_MAX_BLOCKERS];
+	bool holding_up; /* one of them may be in use */
 	us_t exposed_since; /* wall clock: since when nobody knows what a failover would lose; 0 known */
 
 	struct arbiter *arbiter;
@@ -217,6 +229,9 @@ void facts_observed(void *server, const struct db_facts *f); /* db_observed_fn *
 void facts_update(struct sup *s);
 void facts_would_lose(struct sup *s);
 bool facts_forget(struct sup *s); /* what is known of this node's servers is old; asks again. False: there are none */
+
+/* held.c - gates that act, into the journal */
+void held_watch(struct sup *s, const struct core_view *v); /* after every pump */
 
 /* address.c - virtual addresses and the gate */
 int address_open(struct sup *s, bool first_start, struct err *e);

@@ -165,6 +165,52 @@ static bool skip_stages(struct running *r)
 	return r->stage == row->n_stages;
 }
 
+/* --- a promotion that drains ---------------------------------------------------------------------------------------------------------- */
+
+static const us_t drain_turn = 10 * US_PER_SEC, /* of one operation: the server answers within it, or is hung */
+	drain_stuck = 10 * US_PER_SEC, drain_told = 5 * US_PER_SEC;
+
+/* How far it is, for the status and, now and then, for the journal. */
+static void tell_drain(struct running *r, const char *text)
+{
+	us_t now = now_us();
+
+	snprintf(r->far, sizeof(r->far), "%.200s, for %lld s now", text, (long long)((now - r->started) / US_PER_SEC));
+	if (r->told_at && now - r->told_at < drain_told)
+		return;
+	r->told_at = now;
+	journal_add(r->s->journal, LOG_LVL_NOTICE, "note", NULL,
+		"mysql on %s applies what it has received before it is opened: %s", r->s->conf->node[r->s->me].name,
+		r->far);
+}
+
+/* A drain goes on as long as something moves, under an authority that is renewed meanwhile: only what it is now counts. */
+static bool drain_on(struct running *r, enum db_outcome outcome, const char *text, struct err *e)
+{
+	us_t now = now_us();
+	struct core_view v;
+
+	core_look(r->s->core, now, &v);
+	if (outcome == DB_MORE || !r->moved_at || strstr(text, "were ended"))
+		r->moved_at = now;
+	tell_drain(r, text);
+	if (!v.held) {
+		err_set(e, "authority ended while it drained: %.180s", text);
+		return false;
+	}
+	if (now - r->moved_at > drain_stuck) {
+		err_set(e, "nothing was applied for %lld s: %.180s", (long long)(drain_stuck / US_PER_SEC), text);
+		return false;
+	}
+	r->until = now + v.remaining_us;
+	return next_stage(r, e);
+}
+
+static bool unfinished(enum db_outcome outcome)
+{
+	return outcome == DB_MORE || outcome == DB_WAITS;
+}
+
 static void on_operation(void *arg, enum db_outcome outcome, us_t took, const char *text)
 {
 	struct running *r = arg;
@@ -176,6 +222,12 @@ static void on_operation(void *arg, enum db_outcome outcome, us_t took, const ch
 			(double)took / 1000);
 	r->call = NULL;
 	v->ops--;
+	if (unfinished(outcome) && drain_on(r, outcome, text, &e))
+		return;
+	if (unfinished(outcome)) {
+		outcome = DB_FAILED;
+		text = e.text;
+	}
 	v->stale = true; /* before the core hears of the end: what is known of the server is from before */
 	if (outcome != DB_OK)
 		steps_end(r, outcome == DB_FAILED ? STEP_FAILED : STEP_UNKNOWN, text);
@@ -204,7 +256,9 @@ static bool next_stage(struct running *r, struct err *e)
 	const struct stage *g = &rows[r->kind].stage[r->stage];
 	struct sup *s = r->s;
 	us_t left = r->deadline - now_us();
-	const char *position = g->op == OP_RECEIVE ? r->reach : g->op == OP_REACH ? s->frozen_at : NULL;
+	bool drains = g->op == OP_PROMOTE && g->kind == DB_MYSQL;
+	char until[24];
+	const char *arg = g->op == OP_RECEIVE ? r->reach : g->op == OP_REACH ? s->frozen_at : drains ? until : NULL;
 
 	if (left <= 0) {
 		err_set(e, "no time was left for %s", db_op_names[g->op]);
@@ -219,9 +273,13 @@ static bool next_stage(struct running *r, struct err *e)
 		err_set(e, "no such server is configured");
 		return false;
 	}
-	r->call = db_start(r->server->db, g->op, position, left, on_operation, r, e);
+	snprintf(until, sizeof(until), "%lld", (long long)r->until);
+	r->call = db_start(
+		r->server->db, g->op, arg, drains && left > drain_turn ? drain_turn : left, on_operation, r, e);
 	if (!r->call)
 		return false;
+	if (drains)
+		r->server->applier_ours = true;
 	r->server->ops++;
 	return true;
 }

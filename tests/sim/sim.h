@@ -192,6 +192,7 @@ struct world {
 	bool exists;
 	/* clients */
 	int rows;	/* newest id */
+	uint8_t *both;	/* by id: the replica has received it */
 	uint8_t *acked; /* by id: 1 acknowledged, 2 excused (forced takeover, or unprotected by a bad server file) */
 	uint64_t n_acked;
 	uint64_t top_term; /* highest term that had an open gate */

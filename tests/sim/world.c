@@ -471,6 +471,7 @@ static void conf_init(struct world *w)
 	c->lossless = rnd(w) < .8;
 	c->max_freeze = US_PER_SEC;
 	c->flap_window = rnd(w) < .15 ? (us_t)rnd_in(w, 2e6, 20e6) : 0;
+	c->required = c->lossless && rnd(w) < .3;
 }
 
 static void node_init(struct world *w, int me)
@@ -509,7 +510,8 @@ void world_init(struct world *w, uint64_t seed)
 	w->rng = seed * 0xD1342543DE82EF95u + 1;
 	w->calm = w->arb_up = true;
 	w->acked = calloc(1, MAX_ROWS);
-	if (!w->acked)
+	w->both = calloc(1, MAX_ROWS);
+	if (!w->acked || !w->both)
 		abort();
 	for (int i = 0; i < PLACES; i++)
 		for (int k = 0; k < PLACES; k++)
@@ -546,4 +548,5 @@ void world_free(struct world *w)
 		free(w->node[i].core);
 	free(w->heap);
 	free(w->acked);
+	free(w->both);
 }
