@@ -21,7 +21,7 @@ import chaos
 import janitor
 import pair as lab
 from chaos import DATABASES, Failed, Fault
-from pair import NODES, OTHER, now, wait_for
+from pair import NODES, OTHER, SERVER_ID, now, wait_for
 from reseeding import configure, reseed
 
 WRITERS, PAUSE = 8, 0.02  # at most 400 writes a second
@@ -78,7 +78,18 @@ class Stage(chaos.Stage):
         told["equal"] = self.equal(told["primary"])
         told["how"] = self.how(told)
         told["killed"] = told["start"] + faults[0].at
+        told["pauses"] = self.pauses(told)
         return told
+
+    def pauses(self, told):
+        """Times (from, to) in which nobody was acknowledged: the longest until the other node's first answer, and the longest after it (the
+        killed one catches up, or takes the primary's data)."""
+        acks = [a for a in self.writer.log().of("mysql") if a.at > told["killed"]]
+        times = [told["killed"]] + [a.at for a in acks]
+        gaps = list(zip(times, times[1:]))
+        new = SERVER_ID[told["primary"]]
+        moved = next((i for i, a in enumerate(acks) if a.server == new), 0) + 1 if told["how"] != "stayed" else len(gaps)
+        return tuple(max(some, key=lambda g: g[1] - g[0], default=(told["killed"],) * 2) for some in (gaps[:moved], gaps[moved:]))
 
     def equal(self, primary):
         """Seconds until both hold the same rows once the clients hold their breath."""
@@ -103,14 +114,16 @@ class Stage(chaos.Stage):
         return sorted((e for n in NODES for e in self.pair.events(n) if since <= e["mono_us"] / 1e6 <= until), key=lambda e: e["mono_us"])
 
     def explain(self, told):
-        """The journals from the kill on, with the milliseconds since."""
+        """What the journals say of each long pause, with the milliseconds since the kill."""
+        long = [(b, e) for b, e in told["pauses"] if e - b > LONG]
         return [f"{e['mono_us'] / 1e3 - told['killed'] * 1e3:+9.0f} ms {e['node']} {e['kind']}: {e['text']}"
-                for e in self.journal(told["killed"] - 0.05, told["killed"] + told["gap"] / 1e3 + 1)]
+                for begin, end in long for e in self.journal(begin - 0.05, end + 0.3)]
 
 
 def line(told):
     moved = " -> ".join(told["reigns"]) if len(told["reigns"]) > 1 else f"{told['primary']} stays"
-    return (f"{moved} | gap {told['gap']:.0f} ms | redundant after {told['well']:.1f} s ({told['how']}), "
+    gap, later = ((e - b) * 1000 for b, e in told["pauses"])
+    return (f"{moved} | gap {gap:.0f} ms, later {later:.0f} ms | redundant after {told['well']:.1f} s ({told['how']}), "
             f"{told['healed'] + told['well'] - told['killed']:.1f} s after the kill | equal after {told['equal']:.1f} s")
 
 
@@ -120,9 +133,10 @@ def figures(values, unit):
 
 
 def table(name, rounds):
-    print(f"\n{name}: kills of the primary under {WRITERS} writers; gap: nobody was acknowledged; redundant: from the moment at which what was\n"
-          "killed runs again until both nodes are well and in sync, under the same writers")
-    print(f"{'':26} {'rounds':>6}   {'gap ms: median p90 max':24} {'redundant s: median p90 max':28} followed/reseeded/stayed")
+    print(f"\n{name}: kills of the primary under {WRITERS} writers; each column: median, p90, max.\n"
+          "gap: nobody was acknowledged until the other node answered; later: the same, afterwards; redundant: from the moment at which what\n"
+          "was killed runs again until both nodes are well and in sync, under the same writers")
+    print(f"{'':26} {'rounds':>6}   {'gap ms':22} {'later ms':22} {'redundant s':22} followed/reseeded/stayed")
     by = collections.defaultdict(list)
     for kind, told in rounds:
         by[kind].append(told)
@@ -130,7 +144,8 @@ def table(name, rounds):
     for kind in sorted(by, key=lambda k: (k == "all", k)):
         some = by[kind]
         how = collections.Counter(t["how"] for t in some)
-        print(f"{kind:26} {len(some):6}   {figures([t['gap'] for t in some], 0):24} {figures([t['well'] for t in some], 1):28} "
+        gap, later = (figures([1000 * (t["pauses"][i][1] - t["pauses"][i][0]) for t in some], 0) for i in (0, 1))
+        print(f"{kind:26} {len(some):6}   {gap:22} {later:22} {figures([t['well'] for t in some], 1):22} "
               f"{how['followed']}/{how['reseeded']}/{how['stayed']}")
 
 
@@ -156,7 +171,7 @@ def main(rounds, seed, database):
                 continue
             passed.append((kind, told))
             print(f"seed {number}: {name} | {line(told)}", flush=True)
-            why = stage.explain(told) if told["gap"] > LONG * 1000 else []
+            why = stage.explain(told)
             for text in why[:LINES]:
                 print(f"    {text}", flush=True)
             if why or "KEEP" in os.environ:
