@@ -75,10 +75,10 @@ class Stage(chaos.Stage):
         for n in NODES:
             self.pair.adopt(n)
         told = self.play(faults, story)
-        told["equal"] = self.equal(told["primary"])
-        told["how"] = self.how(told)
         told["killed"] = told["start"] + faults[0].at
-        told["pauses"] = self.pauses(told)
+        told["how"] = self.how(told)
+        told["pauses"] = self.pauses(told)  # before the next line makes one
+        told["equal"] = self.equal(told["primary"])
         return told
 
     def pauses(self, told):
