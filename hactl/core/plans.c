@@ -35,17 +35,13 @@ _Static_assert(ARRAY_LEN(step_names) == STEP_KIND_COUNT, "every step has its nam
 		NO_STEP, NO_STEP                                                                                       \
 	}
 
-/* A standby may have received more than it has applied: it goes on as long as the shell sees something move (steps.c). */
-#define DRAIN_MAX    (3600 * US_PER_SEC)
-#define AGAIN_WITHIN (20 * US_PER_SEC) /* since its first start a step may be tried again under a new lease */
-
 /* Before a takeover, and not under authority: it is what gives it (alone.c). Its time is the configured one. */
 static const struct step_def fence_steps[] = {
 	{ "fence", 0, STEP_FENCE, 0, NO_UNDO, false, false },
 };
 
 static const struct step_def takeover_steps[] = {
-	{ "mysql promote", 1, STEP_MYSQL_PROMOTE, DRAIN_MAX, NO_UNDO, true, false },
+	{ "mysql promote", 1, STEP_MYSQL_PROMOTE, 12 * US_PER_SEC, NO_UNDO, true, false },
 	{ "redis promote", 1, STEP_REDIS_PROMOTE, 2 * US_PER_SEC, NO_UNDO, true, false },
 	{ "mysql verify", 2, STEP_MYSQL_VERIFY, US_PER_SEC, NO_UNDO, true, false },
 	{ "redis verify", 2, STEP_REDIS_VERIFY, US_PER_SEC, NO_UNDO, true, false },
@@ -365,9 +361,8 @@ static void conclude(struct core *c, bool ok)
 static bool again_under_new_lease(struct core *c, struct run_step *s, enum step_outcome outcome)
 {
 	bool expired = s->def->needs_authority && outcome == STEP_FAILED && c->now >= s->until;
-	us_t within = 2 * s->def->timeout < AGAIN_WITHIN ? 2 * s->def->timeout : AGAIN_WITHIN;
 
-	if (!expired || !authority(c) || c->now - s->first_at > within)
+	if (!expired || !authority(c) || c->now - max_us(s->first_at, s->moved) > 2 * s->def->timeout)
 		return false;
 	s->state = TODO;
 	return true;
@@ -430,6 +425,17 @@ bool plan_step(struct core *c, uint32_t serial, enum step_outcome outcome, us_t 
 	return false;
 }
 
+/* Only what it is at now counts: a standby may have received more than it has applied, and applies it however long that takes. */
+void plan_step_moves(struct core *c, uint32_t serial)
+{
+	for (size_t i = 0; c->run.id != PLAN_NONE && i < c->run.n; i++) {
+		struct run_step *s = &c->run.step[i];
+
+		if (s->serial == serial && s->state == RUNNING)
+			s->moved = c->now;
+	}
+}
+
 /* The shell answers every step; should it not (a list cut short by a failing disk), the plan does not wait for ever. */
 static bool still_running(struct core *c)
 {
@@ -437,7 +443,7 @@ static bool still_running(struct core *c)
 
 	for (size_t i = 0; i < c->run.n; i++) {
 		struct run_step *s = &c->run.step[i];
-		us_t end = s->at + time_for(c, s->def) + US_PER_SEC;
+		us_t end = max_us(s->at, s->moved) + time_for(c, s->def) + US_PER_SEC;
 
 		if (s->state != RUNNING)
 			continue;

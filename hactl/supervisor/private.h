@@ -42,6 +42,7 @@ struct running {
 	uint32_t serial;
 	enum step_kind kind;
 	us_t started, until, deadline;
+	us_t time; /* it had when it began */
 	struct server *server; /* for database steps */
 	struct db_call *call;
 	struct proc *proc;    /* fence: the command under way */
@@ -190,6 +191,7 @@ struct sup {
 void pump_tick(struct sup *s);
 void pump_msg(struct sup *s, const struct msg *m);
 void pump_facts(struct sup *s);
+void pump_step_moves(struct sup *s, uint32_t serial);
 void pump_step(struct sup *s, uint32_t serial, enum step_outcome outcome, us_t took, const char *text);
 void pump_register(struct sup *s, uint32_t id, enum reg_outcome outcome, int64_t rev, const struct reg_value *value);
 void pump_witness(struct sup *s, uint32_t id, bool reached, bool veto, const char *text);

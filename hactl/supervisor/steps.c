@@ -187,12 +187,18 @@ static void tell_drain(struct running *r, const char *text)
 /* A drain goes on as long as something moves, under an authority that is renewed meanwhile: only what it is now counts. */
 static bool drain_on(struct running *r, enum db_outcome outcome, const char *text, struct err *e)
 {
+	uint32_t serial = r->serial;
 	us_t now = now_us();
 	struct core_view v;
 
 	core_look(r->s->core, now, &v);
-	if (outcome == DB_MORE || !r->moved_at || strstr(text, "were ended"))
+	if (outcome == DB_MORE || !r->moved_at || strstr(text, "were ended")) {
 		r->moved_at = now;
+		r->deadline = now + r->time;
+		pump_step_moves(r->s, r->serial);
+		if (!r->used || r->serial != serial) /* the core had something else to do */
+			return true;
+	}
 	tell_drain(r, text);
 	if (!v.held) {
 		err_set(e, "authority ended while it drained: %.180s", text);
@@ -298,7 +304,8 @@ void steps_start(struct sup *s, const struct core_action *a)
 	*r = (struct running){
 		.s = s, .used = true, .serial = a->serial, .kind = a->step, .started = now, .until = a->until
 	};
-	r->deadline = now + a->timeout_us;
+	r->time = a->timeout_us;
+	r->deadline = now + r->time;
 	/* the core was right when it asked; a stall since then may have ended the authority */
 	if (now >= a->until) {
 		steps_end(r, STEP_FAILED, "authority ended before the step could start");
