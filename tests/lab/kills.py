@@ -164,7 +164,7 @@ def main(rounds, seed, database):
                 print(f"seed {number}: {name} | FAILED: {e}", flush=True)
                 if stage:
                     lost += stage.lost
-                    to = stage.keep(number, [f"{number}: {name}", *story, f"FAILED: {e}"], "kills-logs")
+                    to = stage.keep(f"{database.name}-{number}", [f"{number}: {name}", *story, f"FAILED: {e}"], "kills-logs")
                     print(f"    logs: {to}    replay: make kills ROUNDS=1 SEED={number} DATABASE={database.name}", flush=True)
                     stage.close()
                     stage = None
@@ -175,7 +175,7 @@ def main(rounds, seed, database):
             for text in why[:LINES]:
                 print(f"    {text}", flush=True)
             if why or "KEEP" in os.environ:
-                stage.keep(number, [f"{number}: {name}", *story, line(told), *why], "kills-logs")
+                stage.keep(f"{database.name}-{number}", [f"{number}: {name}", *story, line(told), *why], "kills-logs")
     finally:
         if stage:
             stage.close()
