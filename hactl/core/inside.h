@@ -88,6 +88,7 @@ struct run_step {
 	enum step_outcome outcome;
 	uint32_t serial;
 	us_t first_at, at, until;
+	us_t moved; /* the shell said so last: its time counts from then */
 };
 
 struct run {

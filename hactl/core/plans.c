@@ -35,17 +35,13 @@ _Static_assert(ARRAY_LEN(step_names) == STEP_KIND_COUNT, "every step has its nam
 		NO_STEP, NO_STEP                                                                                       \
 	}
 
-/* A standby may have received more than it has applied: it goes on as long as the shell sees something move (steps.c). */
-#define DRAIN_MAX    (3600 * US_PER_SEC)
-#define AGAIN_WITHIN (20 * US_PER_SEC) /* since its first start a step may be tried again under a new lease */
-
 /* Before a takeover, and not under authority: it is what gives it (alone.c). Its time is the configured one. */
 static const struct step_def fence_steps[] = {
 	{ "fence", 0, STEP_FENCE, 0, NO_UNDO, false, false },
 };
 
 static const struct step_def takeover_steps[] = {
-	{ "mysql promote", 1, STEP_MYSQL_PROMOTE, DRAIN_MAX, NO_UNDO, true, false },
+	{ "mysql promote", 1, STEP_MYSQL_PROMOTE, 10 * US_PER_SEC, NO_UNDO, true, false },
 	{ "redis promote", 1, STEP_REDIS_PROMOTE, 2 * US_PER_SEC, NO_UNDO, true, false },
 	{ "mysql verify", 2, STEP_MYSQL_VERIFY, US_PER_SEC, NO_UNDO, true, false },
 	{ "redis verify", 2, STEP_REDIS_VERIFY, US_PER_SEC, NO_UNDO, true, false },
@@ -364,9 +360,8 @@ static void conclude(struct core *c, bool ok)
 static bool again_under_new_lease(struct core *c, struct run_step *s, enum step_outcome outcome)
 {
 	bool expired = s->def->needs_authority && outcome == STEP_FAILED && c->now >= s->until;
-	us_t within = 2 * s->def->timeout < AGAIN_WITHIN ? 2 * s->def->timeout : AGAIN_WITHIN;
 
-	if (!expired || !authority(c) || c->now - s->first_at > within)
+	if (!expired || !authority(c) || c->now - s->first_at > 2 * s->def->timeout)
 		return false;
 	s->state = TODO;
 	return true;
@@ -421,6 +416,10 @@ bool plan_step(struct core *c, uint32_t serial, enum step_outcome outcome, us_t 
 
 		if (s->serial != serial || s->state != RUNNING)
 			continue;
+		if (outcome == STEP_MORE) {
+			s->moved = c->now;
+			return true;
+		}
 		step_ended(c, s, outcome, took, text);
 		c->again = true;
 		return true;
@@ -435,7 +434,7 @@ static bool still_running(struct core *c)
 
 	for (size_t i = 0; i < c->run.n; i++) {
 		struct run_step *s = &c->run.step[i];
-		us_t end = s->at + time_for(c, s->def) + US_PER_SEC;
+		us_t end = max_us(s->at, s->moved) + time_for(c, s->def) + US_PER_SEC;
 
 		if (s->state != RUNNING)
 			continue;

@@ -41,7 +41,7 @@ struct running {
 	bool used;
 	uint32_t serial;
 	enum step_kind kind;
-	us_t started, until, deadline;
+	us_t started, until, deadline, timeout;
 	struct server *server; /* for database steps */
 	struct db_call *call;
 	struct proc *proc;    /* fence: the command under way */
