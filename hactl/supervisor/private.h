@@ -228,6 +228,7 @@ void link_watch(struct sup *s); /* once a second: a path that has fallen silent,
 void facts_observed(void *server, const struct db_facts *f); /* db_observed_fn */
 void facts_update(struct sup *s);
 void facts_would_lose(struct sup *s);
+bool facts_cut_off(const struct sup *s, const struct server *v, const struct db_facts *f); /* its lag is old news */
 bool facts_forget(struct sup *s); /* what is known of this node's servers is old; asks again. False: there are none */
 
 /* held.c - gates that act, into the journal */

@@ -256,9 +256,8 @@ def test_gates_are_shown_before_and_timed_when_they_act(either):
     """A delay, an applier's error and a pause: each with its sentence on both nodes while all is quiet. With an error there, the primary's
     server dies: nobody takes over, the journal says why, and for how long, when it is over."""
     pair, word = either, {MariaDB: "MASTER_DELAY", MySQL: "SOURCE_DELAY"}[kind(either)]
-    set_delay(pair, 60)
-    for node in NODES:
-        wait_for(lambda: f"configured delay of 60s ({word})" in blockers(pair, node), 10, f"{node} says that n2 is late on purpose")
+    wait_for(lambda: set_delay(pair, 60) or all(f"configured delay of 60s ({word})" in blockers(pair, n) for n in NODES), 30,
+             "both nodes say that n2 is late on purpose")
     set_delay(pair, 0)
     pair.wait_ready(bound=60)
     assert pair.hactl("n1", "pause", "new cables").returncode == 0
@@ -279,9 +278,9 @@ def test_gates_are_shown_before_and_timed_when_they_act(either):
     assert pair.role("n2") == "standby" and not pair.writable("n2")
     on_the_replica_alone(pair, "DELETE FROM lab.w WHERE id = -1")
     pair.start("n1", "mysql")
-    wait_for(lambda: pair.writable("n1"), 30, "n1 is opened again")
-    pair.sql("n2", START_APPLIER[kind(pair)])
-    pair.wait_ready(bound=60, primary="n1")
+    pair.wait_ready(bound=60)  # hactl tries the applier again by itself; who is primary then depends on whether n2 was still in sync
+    for node in NODES:
+        wait_for(lambda: pair.sql(node, "SELECT node FROM lab.w WHERE id = -1")[0] == 1, 10, f"{node} has the row that n1 wrote")
     over = told(pair, "n1", "the failover was held up for ")
     assert over and all(e["ms"] > 0 for e in over), over
     figure(f"{pair.database.name}: {max(over, key=lambda e: e['ms'])['text'][:110]}")
@@ -300,6 +299,7 @@ def lossy(request, make_pair):
 def test_what_a_failover_would_lose(lossy):
     """Nothing; so many; nobody knows. `failover --force` says it before it does it."""
     pair = lossy
+    pair.sql("n1", "INSERT INTO lab.w VALUES (0, 1)")
     for node in NODES:
         wait_for(lambda: pair.status(node)["failover"]["would_lose"] == "nothing", 10, f"{node}: nothing")
     pair.wire.drop("ip protocol tcp ip saddr 10.77.0.1 tcp sport 3306 ip daddr 10.77.0.2", "ip protocol tcp ip daddr 10.77.0.1 tcp dport 3306")
@@ -308,8 +308,9 @@ def test_what_a_failover_would_lose(lossy):
     for node in NODES:
         wait_for(lambda: pair.status(node)["failover"]["would_lose"] == "at most 3 transactions", 10, f"{node}: at most 3")
     m = pair.status("n2")["mysql"]["local"]
-    assert m["unreceived"] == 3 and m["unapplied"] == 0 and m["silent_ms"] > 0, "three numbers"
+    assert m["unreceived"] == 3 and m["unapplied"] == 0 and m["silent_ms"] is not None, "three numbers"
     wait_for(lambda: "more than max_lag 2s" in blockers(pair, "n1"), 20, "n1 says that n2 is too far behind")
+    assert pair.status("n2")["mysql"]["local"]["lag_ms"] is None, "the server still says 0"
     pair.wire.isolate("n1")
     since = wait_for(lambda: re.fullmatch(r"unknown since (\d\d:\d\d) UTC", pair.status("n2")["failover"]["would_lose"]), 10, "n2 does not know")
     wait_for(lambda: [e for e in told(pair, "n2", "a failover is held up: ") if "max_lag" in e["text"]], 10, "the gate acts")
