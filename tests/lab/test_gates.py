@@ -9,7 +9,8 @@ import pytest
 import flavour
 from conftest import figure
 from flavour import MariaDB, MySQL
-from pair import NODES, holds, now, wait_for
+from pair import NODES, now, wait_for
+from test_stalls import general_log
 
 STOP_APPLIER = {MariaDB: "STOP SLAVE SQL_THREAD", MySQL: "STOP REPLICA SQL_THREAD"}
 START_APPLIER = {MariaDB: "START SLAVE SQL_THREAD", MySQL: "START REPLICA SQL_THREAD"}
@@ -227,6 +228,22 @@ def test_five_findings(either):
     pair.wait_ready(bound=60)
     pair["n2"].end("mysql")
     found("nobody listens on its port: start it")
+
+
+def test_a_look_is_one_round_trip_a_second(either):
+    """By the servers' own logs: each node looks at each server once a second, with one request, and says nothing else while all is well."""
+    pair = either
+    said, begun = {n: general_log(pair, n) for n in NODES}, now()
+    first = {n: len(said[n]()) for n in NODES}
+    wait_for(lambda: now() > begun + 4, 6, "four seconds of looking")
+    span, lines = now() - begun, {n: said[n]()[first[n]:] for n in NODES}
+    for n in NODES:
+        looks = [line for line in lines[n] if line.startswith("SELECT VERSION() AS version")]
+        parts = (line for line in lines[n] if line not in looks)
+        others = [line for line in parts if not re.match(r"SELECT LOWER\(VARIABLE_NAME\) AS name|SHOW ALL SLAVES STATUS|SELECT c.CHANNEL_NAME", line)]
+        assert span <= len(looks) + 3 and len(looks) <= 2 * span + 4, f"{len(looks)} looks at {n} in {span:.1f} s"
+        assert not others, f"{n}: {others}"
+        figure(f"{pair.database.name} on {n}: {len(looks)} looks, {len(lines[n])} statements in {span:.1f} s from two nodes and their guards")
 
 
 # --- gates, each shown before it is needed ----------------------------------------------------------------------------------------
