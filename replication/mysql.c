@@ -70,6 +70,18 @@ static us_t stalled(struct mysql *m, int64_t waiting, int64_t acked, us_t now)
 	return m->stalled_at ? now - m->stalled_at : 0;
 }
 
+/* An answer that takes half of what is allowed for one: the next may be none. */
+static void tell_slowness(struct mysql *m, us_t took)
+{
+	struct db_facts *f = &m->db->facts;
+	bool slow = took > db_look_timeout(m->db) / 2;
+
+	if (slow && m->slow && !f->trouble[0])
+		snprintf(f->trouble, sizeof(f->trouble), "it is slow: it took %lld ms to answer what takes one",
+			(long long)(took / US_PER_MS));
+	m->slow = slow;
+}
+
 /* What holds a replica up that is not its failure: a person, or a backup. */
 static void tell_trouble(struct db_facts *f, const char *backup)
 {
@@ -133,6 +145,32 @@ static void take_facts(struct mysql *m, const json_t *o)
 	m->db->facts = f;
 }
 
+/* What an operator does about it differs, so each has its sentence; the server's own words follow. */
+static void tell_silence(struct db *d, const struct sql_reply *r)
+{
+	static const struct {
+		enum sql_status status;
+		int code; /* 0: any */
+		const char *means;
+	} rows[] = {
+		{ SQL_BUSY, 0, "it runs, and all its connections are in use: end some or raise max_connections" },
+		{ SQL_DENIED, 1045, "it runs, and refuses hactl's account: set the password that the file names" },
+		{ SQL_DENIED, 0, "it runs, and refuses hactl's account" },
+		{ SQL_REFUSED, 0, "nobody listens on its port: start it" },
+		{ SQL_TIMEOUT, 0, "it takes connections and does not answer: it is stopped, or stuck" },
+		{ SQL_GONE, 0, "it takes connections and drops them without a word" },
+	};
+	char text[SENTENCE_MAX];
+
+	STR_COPY(text, r->status == SQL_OK ? "the helper's answer is not understood" : r->text);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (rows[i].status == r->status && (!rows[i].code || rows[i].code == r->code)) {
+			snprintf(text, sizeof(text), "%s (%.150s)", rows[i].means, r->text);
+			break;
+		}
+	db_silent(d, life_of[r->status], text);
+}
+
 static void look(struct db *d);
 
 static void on_observed(void *arg, const struct sql_reply *r)
@@ -156,11 +194,11 @@ static void on_observed(void *arg, const struct sql_reply *r)
 		o = json_loadb(r->out, r->out_len, 0, &je);
 	if (o) {
 		take_facts(m, o);
+		tell_slowness(m, r->took_us);
 		json_decref(o);
 		mysql_warm(m);
 	} else {
-		db_silent(m->db, life_of[r->status],
-			r->status == SQL_OK ? "the helper's answer is not understood" : r->text);
+		tell_silence(m->db, r);
 	}
 	db_looked(m->db, m->began);
 }

@@ -30,6 +30,7 @@ struct mysql {
 	us_t began;
 	char arrival[256]; /* as last seen; "" no source */
 	us_t arrived_at;   /* when it last changed; US_UNKNOWN */
+	bool slow;	   /* the last look was answered late */
 	bool held_up;	   /* the last look saw a trouble that may be gone by the next */
 	int64_t acked;	   /* by the standby, as last seen */
 	us_t stalled_at;   /* since when commits wait and `acked` stands still; 0 not */

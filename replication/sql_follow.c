@@ -164,8 +164,20 @@ static int await_running(struct task *t, struct channel *c, struct err *e)
 	}
 }
 
-/* It follows the right server, and at most was stopped. What it has received and not executed is kept then: it may be all that is left of
- * acknowledged writes a moment later. */
+/* The relay log cannot be read: what it holds must be fetched again. MySQL's "Server error reference", ER_REPLICA_FATAL_ERROR,
+ * ER_REPLICA_RELAY_LOG_READ_FAILURE, …_WRITE_FAILURE, ER_RPL_RELAY_LOG_READ_FAILURE; the first three are MariaDB's too. */
+static bool relay_log_broken(const struct channel *c)
+{
+	static const int numbers[] = { 1593, 1594, 1595, 13121 };
+
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+		if (c->sql_errno == numbers[i])
+			return true;
+	return false;
+}
+
+/* It follows the right server, and at most was stopped, by somebody or by an error of the applier. What it has received and not executed is
+ * kept then: it may be all that is left of acknowledged writes a moment later. */
 static bool goes_on(const struct task *t, const struct channel *c)
 {
 	bool right = c->configured && c->gtid && str_eq(c->host, task_text(t, "repl_host")) &&
@@ -175,12 +187,28 @@ static bool goes_on(const struct task *t, const struct channel *c)
 	/* one that tries again by itself, and not with a password that is refused */
 	bool retries = c->connecting && c->io_errno != 1045;
 
-	return right && kept && !c->sql_errno && (!c->io_errno || retries);
+	return right && kept && !relay_log_broken(c) && (!c->io_errno || retries);
+}
+
+/* An applier that had stopped with an error tries once: it may have been a deadlock, or somebody has repaired the row. */
+static int try_applier(struct task *t, int before, struct err *e)
+{
+	auto_free struct channel *c = xcalloc(1, sizeof(*c));
+	struct timespec while_it_tries = { 0, 300000000 };
+
+	if (sql_run(t->db, e, task_stmt(t, ST_START_APPLIER)) < 0)
+		return -1;
+	if (!before)
+		return 0;
+	nanosleep(&while_it_tries, NULL);
+	if (channel_read(t, c, e) < 0)
+		return -1;
+	return c->sql_errno ? err_set(e, "the applier stopped again with error %d: %s", c->sql_errno, c->sql_error) : 0;
 }
 
 static int go_on(struct task *t, const struct channel *c, struct err *e)
 {
-	if (!c->sql_running && sql_run(t->db, e, task_stmt(t, ST_START_APPLIER)) < 0)
+	if (!c->sql_running && try_applier(t, c->sql_errno, e) < 0)
 		return -1;
 	return c->io_running || c->connecting ? 0 : sql_run(t->db, e, task_stmt(t, ST_START_RECEIVER));
 }

@@ -5,6 +5,14 @@
  */
 #include "replication/routines.h"
 
+/* MySQL begins with "Worker 1 failed executing transaction '…' at source log …, end_log_pos 403; ": what happened comes after. */
+static const char *heart_of(const char *error)
+{
+	const char *at = strstr(error, "end_log_pos "), *end = at ? strstr(at, "; ") : NULL;
+
+	return end && str_starts(error, "Worker ") ? end + 2 : error;
+}
+
 static void put_channel(json_t *facts, const struct channel *c)
 {
 	int number = c->sql_errno ? c->sql_errno : c->io_errno;
@@ -12,7 +20,7 @@ static void put_channel(json_t *facts, const struct channel *c)
 
 	if (number)
 		snprintf(error, sizeof(error), "%s error %d: %.200s", c->sql_errno ? "applier" : "receiver", number,
-			c->sql_errno ? c->sql_error : c->io_error);
+			heart_of(c->sql_errno ? c->sql_error : c->io_error));
 	json_object_set_new(facts, "replica", json_true());
 	json_object_set_new(facts, "io", json_boolean(c->io_running));
 	json_object_set_new(facts, "sql", json_boolean(c->sql_running));

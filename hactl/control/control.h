@@ -42,6 +42,7 @@ struct status_view { /* pointers into the supervisor's state, valid during the c
 	const struct path_view *paths;
 	size_t n_paths;
 	const struct db_facts *mysql[NODES], *redis[NODES]; /* NULL when not configured */
+	bool mysql_cut_off; /* the standby's stream brings nothing though the primary goes on: its lag is unknown */
 	int64_t mysql_behind; /* transactions of the primary that the standby has not executed; -1 unknown */
 	int64_t mysql_unreceived; /* … that it has not received; -1 unknown */
 	const bool *vip_held; /* n_vips of them */

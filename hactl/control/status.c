@@ -189,7 +189,7 @@ static json_t *mysql_json(const struct status_view *v, int node)
 		put(o, "writes_wait_since", waiting_json(v, node));
 		return o;
 	}
-	put(o, "lag_ms", whole_millis(f->lag));
+	put(o, "lag_ms", v->mysql_cut_off ? json_null() : whole_millis(f->lag));
 	put(o, "silent_ms", whole_millis(f->silence));
 	put(o, "unapplied", count_or_null(f->unapplied));
 	bool comparable = up && v->mysql[1 - node] && v->mysql[1 - node]->life == DB_UP;

@@ -6,7 +6,8 @@
  *
  * Time: `now` is the node's own monotonic clock in microseconds and never goes back between calls.
  * Promises to the shell: an action list never names an effect of a term before the ACT_PERSIST that stores the term;
- * every ACT_STEP gets exactly one EV_STEP with its serial (or none after ACT_STEP_CANCEL); unknown serials are ignored.
+ * every ACT_STEP gets exactly one EV_STEP with its serial (or none after ACT_STEP_CANCEL), and before it any number that say
+ * STEP_MORE; unknown serials are ignored.
  * Duties of the shell: if ACT_PERSIST fails, perform nothing more of that list and feed EV_DISK_FAILED as the very next
  * event, before any that is queued already (the core takes back what the list would have stored); before an effect
  * of a step whose `authority_until` is set read the clock again, and when it has passed report STEP_FAILED instead.
@@ -118,9 +119,14 @@ struct core_command {
 	char reason[SENTENCE_MAX];
 };
 
-enum step_outcome { STEP_OK, STEP_FAILED, STEP_UNKNOWN /* deadline passed: it may still happen */ };
+enum step_outcome {
+	STEP_OK,
+	STEP_FAILED,
+	STEP_UNKNOWN, /* deadline passed: it may still happen */
+	STEP_MORE     /* EV_STEP alone, and not its answer: the step is under way and something moves. Its time counts anew */
+};
 
-enum core_event_kind { EV_TICK, EV_MSG, EV_REGISTER, EV_WITNESS, EV_STEP, EV_STEP_MOVES, EV_FACTS, EV_COMMAND, EV_DISK_FAILED, EV_COUNT };
+enum core_event_kind { EV_TICK, EV_MSG, EV_REGISTER, EV_WITNESS, EV_STEP, EV_FACTS, EV_COMMAND, EV_DISK_FAILED, EV_COUNT };
 
 /* What a node without an arbiter asks of the world around it (CORE_REFERENCE). */
 enum witness_kind {
@@ -150,8 +156,7 @@ struct core_event {
 			enum step_outcome outcome;
 			us_t took_us;
 			const char *text; /* detail or failure sentence; may be "" */
-		} step; /* EV_STEP: its end. EV_STEP_MOVES, serial alone: it is not at its end, and something moves (a promotion
-			   that applies what was received): its time counts anew */
+		} step;
 		const struct core_facts *facts;
 		struct core_command command;
 	};

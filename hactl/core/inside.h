@@ -90,7 +90,7 @@ struct run_step {
 	enum step_outcome outcome;
 	uint32_t serial;
 	us_t first_at, at, until;
-	us_t moved; /* when something was seen to move last; 0 not since it began */
+	us_t moved; /* the shell said so last: its time counts from then */
 };
 
 struct run {
@@ -450,7 +450,6 @@ void plan_start(struct core *c, enum plan_id id);
 void plan_cancel(struct core *c);
 void plan_undo(struct core *c);
 bool plan_step(struct core *c, uint32_t serial, enum step_outcome outcome, us_t took, const char *text);
-void plan_step_moves(struct core *c, uint32_t serial);
 void plan_run(struct core *c);
 bool plan_busy(const struct core *c); /* before its tail */
 const char *plan_name(enum plan_id id);

@@ -41,7 +41,7 @@ static const struct step_def fence_steps[] = {
 };
 
 static const struct step_def takeover_steps[] = {
-	{ "mysql promote", 1, STEP_MYSQL_PROMOTE, 12 * US_PER_SEC, NO_UNDO, true, false },
+	{ "mysql promote", 1, STEP_MYSQL_PROMOTE, 10 * US_PER_SEC, NO_UNDO, true, false },
 	{ "redis promote", 1, STEP_REDIS_PROMOTE, 2 * US_PER_SEC, NO_UNDO, true, false },
 	{ "mysql verify", 2, STEP_MYSQL_VERIFY, US_PER_SEC, NO_UNDO, true, false },
 	{ "redis verify", 2, STEP_REDIS_VERIFY, US_PER_SEC, NO_UNDO, true, false },
@@ -418,22 +418,15 @@ bool plan_step(struct core *c, uint32_t serial, enum step_outcome outcome, us_t 
 
 		if (s->serial != serial || s->state != RUNNING)
 			continue;
+		if (outcome == STEP_MORE) {
+			s->moved = c->now;
+			return true;
+		}
 		step_ended(c, s, outcome, took, text);
 		c->again = true;
 		return true;
 	}
 	return false;
-}
-
-/* Only what it is at now counts: a standby may have received more than it has applied, and applies it however long that takes. */
-void plan_step_moves(struct core *c, uint32_t serial)
-{
-	for (size_t i = 0; c->run.id != PLAN_NONE && i < c->run.n; i++) {
-		struct run_step *s = &c->run.step[i];
-
-		if (s->serial == serial && s->state == RUNNING)
-			s->moved = c->now;
-	}
 }
 
 /* The shell answers every step; should it not (a list cut short by a failing disk), the plan does not wait for ever. */

@@ -162,6 +162,8 @@ static void block_peer(const struct core *c, us_t now, struct sentences *s)
 		add(s, "hactl is being stopped on %s", peer_name(c));
 	else if (p->role == ROLE_QUARANTINED)
 		add(s, "%s is quarantined: run `hactl rejoin` there", peer_name(c));
+	else if (!(p->flags & FLAG_READY) && !strncmp(p->note, peer_name(c), strlen(peer_name(c))))
+		add(s, "%.250s", p->note); /* its own whole sentence */
 	else if (!(p->flags & FLAG_READY))
 		add(s, "%s is not ready: %.200s", peer_name(c),
 			p->note[0] ? p->note : "its servers cannot be promoted");

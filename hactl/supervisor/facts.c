@@ -321,6 +321,31 @@ static bool stream_moved(enum db_kind kind, const struct db_facts *before, const
 	       (f->silence != US_UNKNOWN && f->seen_at - f->silence > before->seen_at);
 }
 
+static const us_t silence_usual = 3 * US_PER_SEC; /* heartbeats of the stream come every second, looks too */
+
+/* Transactions of the primary that the standby, of which these are the facts, has not received; -1 unknown. */
+static int64_t unreceived(const struct sup *s, const struct core_view *v, const struct db_facts *standby)
+{
+	const char *source = v->primary == s->me ? s->server[s->me][DB_MYSQL].facts.executed : s->heard.gtid;
+	const char *have = standby->received[0] ? standby->received : standby->executed;
+
+	if (v->primary == NOBODY || !source[0] || !have[0])
+		return -1;
+	return gtid_missing(standby->mariadb, source, have);
+}
+
+/* "Lag 0" of a stream that has brought nothing for a while, though the primary has gone on, is no news: a cut connection looks alive until
+ * the server's net timeout. Without word of the primary's position any silence counts. */
+bool facts_cut_off(const struct sup *s, const struct server *v, const struct db_facts *f)
+{
+	struct core_view c;
+
+	core_look(s->core, now_us(), &c);
+	if (c.primary != 1 - v->node || f->silence == US_UNKNOWN || f->silence <= silence_usual)
+		return false;
+	return unreceived(s, &c, f) != 0;
+}
+
 void facts_observed(void *arg, const struct db_facts *f)
 {
 	struct server *v = arg;
@@ -351,7 +376,7 @@ void facts_observed(void *arg, const struct db_facts *f)
 	v->facts = *f;
 	if (f->life == DB_UP && f->sql_running)
 		v->applier_ours = false;
-	if (streams(v, f, kind) && (kind == DB_REDIS || f->lag != US_UNKNOWN)) {
+	if (streams(v, f, kind) && (kind == DB_REDIS || (f->lag != US_UNKNOWN && !facts_cut_off(s, v, f)))) {
 		v->stream_ok_at = f->seen_at;
 		v->stream_lag = kind == DB_REDIS ? 0 : f->lag;
 	}
@@ -365,17 +390,6 @@ void facts_observed(void *arg, const struct db_facts *f)
 
 /* --- what a failover now would lose ---------------------------------------------------------------------------------------------- */
 
-static int64_t unreceived(const struct sup *s, const struct core_view *v)
-{
-	bool i_am_primary = v->primary == s->me;
-	const struct db_facts *standby = &s->server[i_am_primary ? s->peer : s->me][DB_MYSQL].facts;
-	const char *source = i_am_primary ? s->server[s->me][DB_MYSQL].facts.executed : s->heard.gtid;
-
-	if (v->primary == NOBODY || !source[0] || !(standby->received[0] || standby->executed[0]))
-		return -1;
-	return gtid_unreceived(standby->mariadb, source, standby->executed, standby->received);
-}
-
 void facts_would_lose(struct sup *s)
 {
 	struct core_view v;
@@ -384,7 +398,9 @@ void facts_would_lose(struct sup *s)
 	char at[32];
 
 	core_look(s->core, now_us(), &v);
-	n = s->server[s->me][DB_MYSQL].db ? unreceived(s, &v) : 0;
+	n = !s->server[s->me][DB_MYSQL].db ? 0
+	    : v.primary == NOBODY	   ? -1
+					   : unreceived(s, &v, &s->server[1 - v.primary][DB_MYSQL].facts);
 	if (n >= 0 && v.primary == s->peer && v.peer == PEER_SILENT) { /* it may have gone on since its last word */
 		n = -1;
 		silent = v.peer_silent_us;

@@ -68,6 +68,9 @@ json_t *look_status(void *arg)
 	v.would_lose = s->would_lose;
 	v.plan_detail = look_far(s, &core);
 	v.mysql_unreceived = s->unreceived;
+	if (core.primary != NOBODY)
+		v.mysql_cut_off = facts_cut_off(
+			s, &s->server[1 - core.primary][DB_MYSQL], &s->server[1 - core.primary][DB_MYSQL].facts);
 	v.wire = &s->wire;
 	v.paths = paths;
 	v.n_paths = look_paths(s, paths, now);

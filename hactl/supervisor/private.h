@@ -41,8 +41,7 @@ struct running {
 	bool used;
 	uint32_t serial;
 	enum step_kind kind;
-	us_t started, until, deadline;
-	us_t time; /* it had when it began */
+	us_t started, until, deadline, timeout;
 	struct server *server; /* for database steps */
 	struct db_call *call;
 	struct proc *proc;    /* fence: the command under way */
@@ -191,7 +190,6 @@ struct sup {
 void pump_tick(struct sup *s);
 void pump_msg(struct sup *s, const struct msg *m);
 void pump_facts(struct sup *s);
-void pump_step_moves(struct sup *s, uint32_t serial);
 void pump_step(struct sup *s, uint32_t serial, enum step_outcome outcome, us_t took, const char *text);
 void pump_register(struct sup *s, uint32_t id, enum reg_outcome outcome, int64_t rev, const struct reg_value *value);
 void pump_witness(struct sup *s, uint32_t id, bool reached, bool veto, const char *text);
@@ -230,6 +228,7 @@ void link_watch(struct sup *s); /* once a second: a path that has fallen silent,
 void facts_observed(void *server, const struct db_facts *f); /* db_observed_fn */
 void facts_update(struct sup *s);
 void facts_would_lose(struct sup *s);
+bool facts_cut_off(const struct sup *s, const struct server *v, const struct db_facts *f); /* its lag is old news */
 bool facts_forget(struct sup *s); /* what is known of this node's servers is old; asks again. False: there are none */
 
 /* held.c - gates that act, into the journal */

@@ -168,7 +168,7 @@ static bool skip_stages(struct running *r)
 /* --- a promotion that drains ---------------------------------------------------------------------------------------------------------- */
 
 static const us_t drain_turn = 10 * US_PER_SEC, /* of one operation: the server answers within it, or is hung */
-	drain_stuck = 10 * US_PER_SEC, drain_told = 5 * US_PER_SEC;
+	drain_stuck = 7 * US_PER_SEC, drain_told = 5 * US_PER_SEC;
 
 /* How far it is, for the status and, now and then, for the journal. */
 static void tell_drain(struct running *r, const char *text)
@@ -187,25 +187,31 @@ static void tell_drain(struct running *r, const char *text)
 /* A drain goes on as long as something moves, under an authority that is renewed meanwhile: only what it is now counts. */
 static bool drain_on(struct running *r, enum db_outcome outcome, const char *text, struct err *e)
 {
+	bool moves = outcome == DB_MORE || strstr(text, "were ended");
 	uint32_t serial = r->serial;
+	struct server *server = r->server;
 	us_t now = now_us();
 	struct core_view v;
 
-	core_look(r->s->core, now, &v);
-	if (outcome == DB_MORE || !r->moved_at || strstr(text, "were ended")) {
-		r->moved_at = now;
-		r->deadline = now + r->time;
-		pump_step_moves(r->s, r->serial);
-		if (!r->used || r->serial != serial) /* the core had something else to do */
-			return true;
-	}
 	tell_drain(r, text);
+	if (moves || !r->moved_at) {
+		r->moved_at = now;
+		r->deadline = now + r->timeout;
+	}
+	if (moves)
+		pump_step(r->s, serial, STEP_MORE, now - r->started, "");
+	if (!r->used || r->serial != serial) { /* the core has given it up meanwhile */
+		look_again(server);
+		return true;
+	}
+	core_look(r->s->core, now, &v);
 	if (!v.held) {
 		err_set(e, "authority ended while it drained: %.180s", text);
 		return false;
 	}
 	if (now - r->moved_at > drain_stuck) {
-		err_set(e, "nothing was applied for %lld s: %.180s", (long long)(drain_stuck / US_PER_SEC), text);
+		err_set(e, "nothing was applied for %lld s: %.180s", (long long)((now - r->moved_at) / US_PER_SEC),
+			text);
 		return false;
 	}
 	r->until = now + v.remaining_us;
@@ -304,8 +310,8 @@ void steps_start(struct sup *s, const struct core_action *a)
 	*r = (struct running){
 		.s = s, .used = true, .serial = a->serial, .kind = a->step, .started = now, .until = a->until
 	};
-	r->time = a->timeout_us;
-	r->deadline = now + r->time;
+	r->timeout = a->timeout_us;
+	r->deadline = now + a->timeout_us;
 	/* the core was right when it asked; a stall since then may have ended the authority */
 	if (now >= a->until) {
 		steps_end(r, STEP_FAILED, "authority ended before the step could start");

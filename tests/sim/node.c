@@ -386,7 +386,7 @@ static void on_moves(struct world *w, struct event *e)
 {
 	struct node *n = &w->node[e->node];
 	struct doing *d = e->b == n->start ? find_doing(n, (uint32_t)e->a) : NULL;
-	struct core_event ev = { .kind = EV_STEP_MOVES, .step.serial = (uint32_t)e->a };
+	struct core_event ev = { .kind = EV_STEP, .step = { (uint32_t)e->a, STEP_MORE, 0, "" } };
 
 	if (!d || !n->running || put_off(w, e))
 		return;

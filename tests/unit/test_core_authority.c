@@ -890,6 +890,43 @@ static void unknown_serials_change_nothing(void **state)
 	assert_null(find(b, ACT_STEP));
 }
 
+/* Promoting for so long; with `moves` the shell says every half second that something moves. True: it still does. */
+static bool promotes_for(struct bench *b, uint32_t serial, us_t span, bool moves)
+{
+	struct core_event more = { .kind = EV_STEP, .step = { serial, STEP_MORE, 0, "" } };
+	us_t end = b->now + span;
+
+	while (b->now < end && look(b).role == ROLE_PROMOTING) {
+		tick(b, 500 * US_PER_MS);
+		facts(b);
+		if (moves)
+			feed(b, &more);
+	}
+	return look(b).role == ROLE_PROMOTING;
+}
+
+static void a_step_that_moves_is_not_cut(void **state)
+{
+	struct bench *b = *state;
+	struct core_event ev = { .kind = EV_COMMAND,
+		.command = { .kind = CMD_FAILOVER, .id = 3, .to = NOBODY, .timeout = 60 * US_PER_SEC } };
+	const struct core_action *step = NULL;
+
+	b->conf.mode = CORE_MANUAL;
+	start(b, &standby_disk);
+	tick(b, 2 * D);
+	facts(b);
+	feed(b, &ev);
+	for (int i = 0; i < 20 && !(step = find(b, ACT_STEP)); i++)
+		tick(b, D);
+	assert_non_null(step);
+	assert_int_equal(step->step, STEP_MYSQL_PROMOTE);
+	uint32_t serial = step->serial;
+	assert_true(promotes_for(b, serial, 60 * US_PER_SEC, true));
+	assert_true(promotes_for(b, serial, 10 * US_PER_SEC, false));
+	assert_false(promotes_for(b, serial, 5 * US_PER_SEC, false)); /* ten seconds, and one for the answer */
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -934,6 +971,7 @@ int main(void)
 		CASE(paused_does_not_bid),
 		CASE(resume_without_the_other_is_refused),
 		CASE(unknown_serials_change_nothing),
+		CASE(a_step_that_moves_is_not_cut),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -566,6 +566,37 @@ static void unknown_since(void **state)
 	bench_free(b);
 }
 
+/* Without semi-sync: the server says "lag 0" of a connection that was cut without a word. What the primary has written since tells. */
+static void a_stream_that_was_cut(void **state)
+{
+	const struct {
+		const char *name, *heard;
+		us_t silence;
+		bool cut;
+	} rows[] = {
+		{ "rows arrive", "0-1-9", US_PER_SEC, false },
+		{ "nothing to send", "0-1-5", 60 * US_PER_SEC, false },
+		{ "rows, and silence", "0-1-9", 4 * US_PER_SEC, true },
+		{ "silence, and no word of the primary's position", "", 4 * US_PER_SEC, true },
+		{ "the silence is not known", "0-1-9", US_UNKNOWN, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct bench *b = bench_new(true, false, false, PEER);
+		struct server *v = &b->s.server[ME][DB_MYSQL];
+		us_t before;
+
+		STR_COPY(b->s.heard.gtid, rows[i].heard);
+		see(b, ME, DB_MYSQL, OF(my_replica, f_.silence = 0));
+		before = v->stream_ok_at -= US_PER_SEC;
+		see(b, ME, DB_MYSQL, OF(my_replica, f_.silence = rows[i].silence));
+		if (rows[i].cut != (v->stream_ok_at == before))
+			fail_msg("%s: %s", rows[i].name, rows[i].cut ? "taken for well" : "taken for cut off");
+		bench_free(b);
+	}
+}
+
 /* Two looks at a replica, and whether something came from its source between them; the moment is that of the first look. */
 static void a_stream_that_moves(void **state)
 {
@@ -646,6 +677,7 @@ int main(void)
 		cmocka_unit_test(what_was_asked_before_an_operation_ended),
 		cmocka_unit_test(would_lose),
 		cmocka_unit_test(unknown_since),
+		cmocka_unit_test(a_stream_that_was_cut),
 		cmocka_unit_test(a_stream_that_moves),
 		cmocka_unit_test(what_was_known_before_a_stall),
 	};
