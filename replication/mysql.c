@@ -89,6 +89,9 @@ static void take_facts(struct mysql *m, const json_t *o)
 		.semi_source_on = true_of(o, "semi_source"),
 		.semi_replica_on = true_of(o, "semi_replica"),
 		.semi_clients = (int)int_of(o, "semi_clients", 0),
+		.semi_waiting = (int)int_of(o, "semi_waiting", 0),
+		.connections = (int)int_of(o, "connections", 0),
+		.max_connections = (int)int_of(o, "max_connections", 0),
 		.semi_stalled = stalled(m, int_of(o, "semi_waiting", 0), int_of(o, "semi_acked", 0), now_us()),
 		.db_start = int_of(o, "db_start", 0),
 		.replicas = (int)int_of(o, "replicas", 0) };
