@@ -63,6 +63,8 @@ struct db_facts {
 	char executed[GTID_MAX], received[GTID_MAX], purged[GTID_MAX];
 	bool semi_source_on, semi_replica_on;
 	int semi_clients;  /* semi-sync replicas connected to this source */
+	int semi_waiting;  /* commits that wait here for an acknowledgement */
+	int connections, max_connections; /* taken, and how many there are; 0 unknown */
 	us_t semi_stalled; /* for how long commits have waited here without one being acknowledged */
 	int64_t db_start;  /* changes with every restart of the server; 0 unknown */
 	uint64_t offset;   /* Redis: master_repl_offset / slave offset */

@@ -346,7 +346,7 @@ static void check_primary(struct core *c)
  * the address until the record is false. */
 static void check_protection(struct core *c)
 {
-	bool strict = sync_strict(c) && c->facts_at > c->promoted_at && !core_broken.bare_required;
+	bool strict = sync_strict(c) && c->facts_at > c->role_since && !core_broken.bare_required;
 	bool relied = strict || c->sync_maybe || c->sync == SYNC_IN || c->sync == SYNC_WRITING;
 	bool bare =
 		c->role == ROLE_PRIMARY && c->conf.lossless && relied && c->facts.mysql_writable && !c->facts.semi_on;
@@ -364,6 +364,23 @@ static void check_protection(struct core *c)
 		c->gate_held = false;
 	if (strict && bare && !plan_busy(c) && !c->stopping)
 		role_event(c, RE_REOPEN, "semi-sync, which is required, was found off on %s", my_name(c));
+}
+
+/* Clients that give up and come back leave their waiting commits behind, each with its connection, and the standby needs one to
+ * end the waiting: no new clients before there is room again. */
+static void check_room(struct core *c)
+{
+	bool crowded = c->role == ROLE_PRIMARY && sync_strict(c) && c->facts.crowded;
+
+	if (crowded == c->gate_crowded)
+		return;
+	c->gate_crowded = crowded;
+	if (crowded)
+		core_gate_shut(c);
+	note(c, crowded ? 4 : 5,
+		crowded ? "too many writes wait for %s: the gate is shut so that it finds a free connection"
+			: "fewer writes wait for %s: the gate opens again",
+		peer_name(c));
 }
 
 /* The same found at the start, while the last lease may still keep the gate open: left alone unless the record may be true. */
@@ -459,8 +476,11 @@ static void check_standby(struct core *c)
 		c->follow_tries = 0;
 		return;
 	}
-	if (!peer_serves(c) || released_to_me(c) || c->stopping)
+	if (!peer_serves(c) || released_to_me(c) || c->stopping) {
+		c->follow_tries = 0; /* a primary that serves again is news: whatever failed before, it is tried soon */
+		c->follow_at = min_us(c->follow_at, c->now + US_PER_SEC);
 		return;
+	}
 	if (c->now < c->follow_at) {
 		alarm_at(c, c->follow_at);
 		return;
@@ -473,6 +493,7 @@ static void check_servers(struct core *c)
 	if (!c->facts.known)
 		return;
 	check_protection(c);
+	check_room(c);
 	if (c->role == ROLE_STARTING || c->role == ROLE_PROMOTING)
 		check_protection_at_start(c);
 	else if (c->role == ROLE_PRIMARY)

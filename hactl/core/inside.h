@@ -1,7 +1,9 @@
 /* inside.h - what the files of this room share. Nobody else includes it.
  *
  * core.c     dispatch, the order of evaluation, wake, outgoing messages
- * lease.c    authority: promises, leases, votes, released words (the rules of the executable model)
+ * lease.c    authority: what is held, stored, given up and taken (the rules of the executable model)
+ * message.c  promises, refusals, votes, released words: what the nodes say to each other
+ * claim.c    a term by the other's explicit vote
  * gates.c    who may bid: first start, health, whose data may become the primary's
  * register.c attempts at the arbiter's register: renewals, bids, resumes, pre-reads, ambiguous answers
  * alone.c    without a third vote: on what ground a node may take a term by its own decision, since when; fencing
@@ -270,7 +272,6 @@ struct core {
 	/* this node's servers */
 	struct core_facts facts;
 	us_t facts_at;
-	us_t promoted_at;     /* our database was promoted last: facts from before say nothing about its semi-sync */
 	us_t shut_since;      /* primary: not writable in every facts since; US_NEVER */
 	int64_t frozen_db;    /* server start when a switchover froze it */
 	int64_t bid_db_start; /* server start the in-sync record was about when it justified the bid */
@@ -281,6 +282,7 @@ struct core {
 	unsigned follow_tries;
 	bool gate_on;	/* STEP_GATE_OPEN was reached in this term */
 	bool gate_held; /* shut until the record is false */
+	bool gate_crowded; /* shut until fewer commits wait: the standby must find a free connection */
 	us_t gate_until;
 	int won_from; /* who held before the term that was won; NOBODY */
 	bool won_by_word, won_from_ill;
@@ -380,17 +382,21 @@ bool store_bid(struct core *c, uint64_t term);
 bool store_owner(struct core *c, uint64_t term, int who);
 void drop_authority(struct core *c);
 void give_word(struct core *c);
-void send_released(struct core *c);
 void take_term(struct core *c, us_t lease_from, bool solo);
 void resume_term(struct core *c);
-void on_msg(struct core *c, const struct msg *m);
 void check_lease(struct core *c);
-void beat(struct core *c);
-void run_claim(struct core *c);
 void gate_follow(struct core *c);
 void core_gate_shut(struct core *c);
 bool peer_alive(const struct core *c);
 bool peer_serves(const struct core *c);
+
+/* message.c */
+void on_msg(struct core *c, const struct msg *m);
+void send_released(struct core *c);
+void beat(struct core *c);
+
+/* claim.c */
+void run_claim(struct core *c);
 
 /* gates.c */
 bool free_to_bid(const struct core *c);

@@ -372,7 +372,6 @@ static bool again_under_new_lease(struct core *c, struct run_step *s, enum step_
  * gate can open. */
 static void promoted(struct core *c)
 {
-	c->promoted_at = c->now;
 	if (!c->conf.lossless || (c->disk.served == c->disk.term && !c->disk.bound_db))
 		return;
 	c->disk.served = c->disk.term;

@@ -175,12 +175,13 @@ bool record_for_me(const struct core *c, const struct reg_value *v, char why[SEN
 static bool lost(struct core *c)
 {
 	const struct core_facts *f = &c->facts;
-	bool silent = c->now - c->peer_seen > c->suspicion;
+	us_t heard = min_us(c->peer_seen, c->acked); /* it may be heard and hear nothing */
+	bool silent = c->now - heard > c->suspicion;
 	bool changed = c->peer.boot != c->sync_boot || c->peer.db_start != c->sync_db_start;
 	bool broken = changed || f->standby_lost || !(c->peer.flags & FLAG_FOLLOWING);
 
 	if (!silent && !broken) {
-		alarm_at(c, c->peer_seen + c->suspicion + 1);
+		alarm_at(c, heard + c->suspicion + 1);
 		c->loss_at = US_NEVER;
 		return false;
 	}
@@ -291,8 +292,10 @@ static void run_none(struct core *c)
 		alarm_at(c, c->sync_retry);
 		return;
 	}
-	if (!standby_good(c) || c->stopping)
+	if (!standby_good(c) || c->stopping) {
+		c->sync_tries = 0; /* when it is good again, that is news */
 		return;
+	}
 	c->sync = SYNC_ENABLING;
 	c->sync_boot = c->peer.boot;
 	c->sync_db_start = c->peer.db_start;

@@ -137,7 +137,7 @@ static bool next_stage(struct running *r, struct err *e);
  * look may answer at once, and what the core then does may take the slot of the step that has just ended. */
 static void look_again(struct server *v)
 {
-	v->stale = true;
+	v->stale = STALE;
 	db_hurry(v->db);
 }
 
@@ -240,7 +240,7 @@ static void on_operation(void *arg, enum db_outcome outcome, us_t took, const ch
 		outcome = DB_FAILED;
 		text = e.text;
 	}
-	v->stale = true; /* before the core hears of the end: what is known of the server is from before */
+	v->stale = STALE; /* before the core hears of the end: what is known of the server is from before */
 	if (outcome != DB_OK)
 		steps_end(r, outcome == DB_FAILED ? STEP_FAILED : STEP_UNKNOWN, text);
 	else if (!keep_position(r, text, &e))

@@ -8,8 +8,6 @@
 #include <systemd/sd-event.h>
 #include <unistd.h>
 
-#define OBSERVE_EVERY (1 * US_PER_SEC)
-
 static void warn(struct sup *s, const char *sentence)
 {
 	log_warn("%s", sentence);
@@ -196,6 +194,7 @@ static int open_all(struct sup *s, struct err *e)
 	timer_in(s->tick, 0);
 	timer_in(s->observe, 0);
 	s->wake_at = 0; /* what opening took is no stall */
+	s->opened_at = now_us();
 	return 0;
 }
 

@@ -201,6 +201,7 @@ static void look(struct node *n, struct core_facts *f)
 	f->semi_on = s->up && s->semi_on;
 	f->standby_streams = peer_streams && o->len >= s->len - 2;
 	f->standby_lost = !peer_streams;
+	f->crowded = w->conf.required && s->up && s->semi_on && s->len - s->wait_from > 25;
 	f->address_held = address_held(n);
 	f->db_start = s->up ? s->start : 0;
 	f->boot = n->boot;
@@ -228,6 +229,7 @@ static uint64_t digest(const struct core_facts *f)
 	d = d * 2 + f->semi_on;
 	d = d * 2 + f->standby_streams;
 	d = d * 2 + f->standby_lost;
+	d = d * 2 + f->crowded;
 	return d * 2 + f->address_held;
 }
 
@@ -267,7 +269,8 @@ static void on_facts(struct world *w, struct event *e)
 		if (put_off(w, e))
 			return;
 		node_feed(n, &ev);
-		if (f->db_start == n->db.start && n->role != ROLE_STARTING && !n->out_held)
+		if (f->db_start == n->db.start && n->role != ROLE_STARTING && !n->out_held &&
+			!(w->conf.required && n->role == ROLE_PROMOTING))
 			n->db.bare = false; /* from now on the core knows what came back, and has acted on it */
 	}
 	free(f);
@@ -478,6 +481,7 @@ void do_effect(struct node *n, struct doing *d)
 			d->outcome = STEP_FAILED;
 			snprintf(d->text, sizeof(d->text), "%s", text);
 		}
+		n->facts_digest = 0; /* what it brought about is told, news or not */
 		observe_soon(n);
 	}
 	d->done = true;

@@ -507,10 +507,10 @@ static void what_was_asked_before_an_operation_ended(void **state)
 	see(b, ME, DB_REDIS, red_replica);
 	assert_true(b->s.facts.writable); /* while it runs nothing of it is believed */
 	v->ops = 0;
-	v->stale = true;
+	v->stale = STALE;
 	see(b, ME, DB_REDIS, red_replica);
 	assert_true(b->s.facts.writable); /* asked before the end, answered after it */
-	assert_false(v->stale);
+	assert_int_equal(v->stale, RENEWING);
 	see(b, ME, DB_REDIS, red_replica);
 	assert_false(b->s.facts.writable);
 	v->ops = 1;
