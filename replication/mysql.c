@@ -176,14 +176,15 @@ static void on_forgotten(void *arg, const struct sql_reply *r)
 	look(m->db);
 }
 
-void mysql_forget(struct mysql *m)
+void mysql_forget(struct mysql *m, bool released)
 {
+	const char *args = released ? "{\"timeout_ms\":90000,\"released\":true}" : "{\"timeout_ms\":90000}";
 	struct err e;
 	if (m->forgetting)
 		return;
 	m->forgetting = mysql_slot_get(m);
-	if (m->forgetting && sqlproc_call(m->forgetting->proc, "forget", "{\"timeout_ms\":90000}", forget_timeout,
-				     on_forgotten, m, &e) < 0) {
+	if (m->forgetting &&
+		sqlproc_call(m->forgetting->proc, "forget", args, forget_timeout, on_forgotten, m, &e) < 0) {
 		mysql_slot_put(m, m->forgetting);
 		m->forgetting = NULL;
 	}

@@ -68,9 +68,11 @@ struct db_facts {
 };
 
 enum db_op {
-	OP_PROMOTE, /* unplanned and idempotent: drain what was received (no loss), open writes, stop replicating afterwards */
+	OP_PROMOTE, /* idempotent: drain what was received (no loss), stop the applier, open writes, stop replicating afterwards. With an
+		       arg the source is known to be shut: the applier, too, is stopped afterwards */
 	OP_VERIFY_PRIMARY, /* writable and no replica; read only */
-	OP_FREEZE, /* planned, bounded on the server; refused cleanly: still writable. Sessions' open work may commit before */
+	OP_FREEZE, /* planned, bounded on the server; refused cleanly: still writable. Sessions' open work may commit before. Result
+		      text: MySQL's position as of then */
 	OP_UNFREEZE,
 	OP_POSITION, /* result text: executed position (MySQL GTID set / MariaDB gtid_binlog_pos; Redis offset) */
 	OP_REACH,    /* arg: a position; waits until this server has executed it */
@@ -105,7 +107,7 @@ const struct db_facts *db_look(const struct db *d);
 void db_hurry(struct db *d);		       /* observe now */
 void db_interval(struct db *d, us_t interval); /* faster under suspicion */
 /* Starts op; several may be under way on one server (observation never waits behind them). done exactly once unless cancelled.
- * arg_text: OP_REACH's position, OP_EXPORT's folder, else NULL. Returns a handle for db_cancel, or NULL with e. */
+ * arg_text: OP_REACH's position, OP_EXPORT's folder, OP_PROMOTE's "released" or NULL, else NULL. Returns a handle for db_cancel, or NULL with e. */
 struct db_call;
 struct db_call *db_start(
 	struct db *d, enum db_op op, const char *arg_text, us_t timeout, db_done_fn *done, void *arg, struct err *e);

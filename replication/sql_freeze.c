@@ -29,6 +29,27 @@ static void name_busy(struct task *t, int seconds, char *out, size_t size)
 	json_decref(sets);
 }
 
+static const char *first_text(const json_t *rows)
+{
+	json_t *row = json_array_get(rows, 0);
+	const char *text = json_string_value(json_object_iter_value(json_object_iter(row)));
+	return text ? text : "";
+}
+
+/* Read back, and where it stands: nothing is written after that. */
+static int frozen_at(struct task *t, struct err *e)
+{
+	json_t *sets = sql_fetch(t->db, e, "%s; %s", task_stmt(t, ST_READ_ONLY), task_stmt(t, ST_POSITION));
+	int r = sets ? 0 : -1;
+
+	if (sets && !str_copy(t->out, t->cap, first_text(json_array_get(sets, 1))))
+		r = err_set(e, "the server's position is too long to carry");
+	if (sets && atoi(first_text(json_array_get(sets, 0))) < WRITES_SHUT)
+		r = err_set(e, "the server accepted the freeze and is still writable");
+	json_decref(sets);
+	return r;
+}
+
 int freeze(struct task *t, const char *tag, us_t bound, struct err *e)
 {
 	long long seconds = (bound + US_PER_SEC - 1) / US_PER_SEC;
@@ -36,12 +57,10 @@ int freeze(struct task *t, const char *tag, us_t bound, struct err *e)
 	struct err why = { "" };
 	int ro;
 
-	if (sql_run(t->db, e, "SET SESSION lock_wait_timeout = %lld", seconds > 0 ? seconds : 1) < 0)
-		return -1;
-	if (sql_run(t->db, &why, task_stmt(t, ST_FREEZE), tag) == 0)
-		return read_only(t, e) == WRITES_SHUT
-			       ? 0
-			       : err_set(e, "the server accepted the freeze and is still writable");
+	auto_free char *both = str_printf(
+		"SET SESSION lock_wait_timeout = %lld; %s", seconds > 0 ? seconds : 1, task_stmt(t, ST_FREEZE));
+	if (sql_run(t->db, &why, both, tag) == 0)
+		return frozen_at(t, e);
 	if (mysql_errno(t->db) != 1205 && mysql_errno(t->db) != 1317)
 		return err_set(e, "%s", why.text);
 	ro = read_only(t, e);
@@ -55,17 +74,10 @@ int freeze(struct task *t, const char *tag, us_t bound, struct err *e)
 int routine_freeze(void *db, const char *args, char *out, size_t cap, struct err *e)
 {
 	auto_task struct task t;
-	char privileged[256] = "";
-	size_t i, len = 0;
-	json_t *sets, *row;
 
-	if (task_open(&t, db, args, out, cap, e) < 0 || freeze(&t, task_text(&t, "tag"), task_left(&t), e) < 0)
+	if (task_open(&t, db, args, out, cap, e) < 0)
 		return -1;
-	sets = sql_fetch(db, e, task_stmt(&t, ST_PRIVILEGED));
-	json_array_foreach(json_array_get(sets, 0), i, row)
-		str_add(privileged, sizeof(privileged), &len, "%s%s", i ? ", " : "", row_text(row, "user"));
-	json_decref(sets);
-	return task_say(&t, "frozen%s%s", privileged[0] ? "; read_only does not stop: " : "", privileged);
+	return freeze(&t, task_text(&t, "tag"), task_left(&t), e);
 }
 
 /* Ends freezes under way, so that their outcome is known and nothing fires later. tag: of one, or a LIKE pattern. */

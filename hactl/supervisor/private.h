@@ -46,6 +46,7 @@ struct running {
 	struct proc *proc;    /* fence: the command under way */
 	struct timer *again;  /* fence: asks once more */
 	bool off_done;	      /* fence: the command says it has switched the other off; not yet confirmed */
+	bool released;	      /* as struct core_action.released */
 	int stage;	      /* steps of several operations: which one runs */
 	char reach[GTID_MAX]; /* the position this step's OP_REACH waits for */
 };

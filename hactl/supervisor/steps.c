@@ -88,7 +88,7 @@ static const struct step_row rows[] = {
 	[STEP_HOOKS] = { .by = BY_CALL, .call = do_hooks },
 	[STEP_ADDRESS_DEL] = { .by = BY_CALL, .call = do_address_del },
 	[STEP_PRECHECK] = TWO(OP_PRECHECK, LOCAL, DB_MYSQL, OP_PRECHECK, LOCAL, DB_REDIS),
-	[STEP_MYSQL_FREEZE] = TWO(OP_FREEZE, LOCAL, DB_MYSQL, OP_POSITION, LOCAL, DB_MYSQL),
+	[STEP_MYSQL_FREEZE] = ONE(DB_MYSQL, OP_FREEZE, LOCAL),
 	[STEP_MYSQL_UNFREEZE] = ONE(DB_MYSQL, OP_UNFREEZE, LOCAL),
 	[STEP_MYSQL_REACH] = ONE(DB_MYSQL, OP_REACH, PEER),
 	[STEP_REDIS_HANDOVER] = ONE(DB_REDIS, OP_HANDOVER, LOCAL),
@@ -144,7 +144,7 @@ static void look_again(struct server *v)
 static bool keep_position(struct running *r, const char *text, struct err *e)
 {
 	enum db_op op = rows[r->kind].stage[r->stage].op;
-	bool gives = op == OP_POSITION || op == OP_SYNC_ON;
+	bool gives = op == OP_POSITION || op == OP_FREEZE || op == OP_SYNC_ON;
 	char *keep = !gives ? NULL : r->kind == STEP_SYNC_ON ? r->reach : r->s->frozen_at;
 
 	if (!keep || str_copy(keep, GTID_MAX, text))
@@ -191,6 +191,7 @@ static bool next_stage(struct running *r, struct err *e)
 	struct sup *s = r->s;
 	us_t left = r->deadline - now_us();
 	const char *position = r->kind == STEP_SYNC_ON ? r->reach : s->frozen_at;
+	const char *arg = g->op == OP_REACH ? position : g->op == OP_PROMOTE && r->released ? "released" : NULL;
 
 	if (left <= 0) {
 		err_set(e, "no time was left for %s", db_op_names[g->op]);
@@ -205,7 +206,7 @@ static bool next_stage(struct running *r, struct err *e)
 		err_set(e, "no such server is configured");
 		return false;
 	}
-	r->call = db_start(r->server->db, g->op, g->op == OP_REACH ? position : NULL, left, on_operation, r, e);
+	r->call = db_start(r->server->db, g->op, arg, left, on_operation, r, e);
 	if (!r->call)
 		return false;
 	r->server->ops++;
@@ -223,9 +224,13 @@ void steps_start(struct sup *s, const struct core_action *a)
 		pump_step(s, a->serial, STEP_FAILED, 0, "too many steps at once");
 		return;
 	}
-	*r = (struct running){
-		.s = s, .used = true, .serial = a->serial, .kind = a->step, .started = now, .until = a->until
-	};
+	*r = (struct running){ .s = s,
+		.used = true,
+		.serial = a->serial,
+		.kind = a->step,
+		.started = now,
+		.until = a->until,
+		.released = a->released };
 	r->deadline = now + a->timeout_us;
 	/* the core was right when it asked; a stall since then may have ended the authority */
 	if (now >= a->until) {
