@@ -27,7 +27,7 @@ struct mysql_call {
 	struct mysql *mysql;
 	struct mysql_slot *main, *freezing, *aborting; /* NULL once its answer is in */
 	struct timer *eve;			       /* of a freeze's deadline */
-	bool retried, over, released;
+	bool retried, over, released, quiet;	       /* the last two: what the operation's arg says */
 	enum db_outcome outcome;
 	char *text; /* the result */
 	char tag[48], *args;
@@ -83,6 +83,7 @@ static char *make_args(const struct mysql_call *c, const char *position)
 	json_object_set_new(o, "tag", json_string(c->tag));
 	json_object_set_new(o, "brief", json_boolean(c->mysql->forgetting != NULL));
 	json_object_set_new(o, "released", json_boolean(c->released));
+	json_object_set_new(o, "quiet", json_boolean(c->quiet));
 	if (position)
 		json_object_set_new(o, c->base.op == OP_EXPORT ? "dir" : "position", json_string(position));
 	if (speaks_to_peer(c->base.op)) {
@@ -269,6 +270,7 @@ struct db_call *mysql_start(struct db *d, enum db_op op, const char *arg_text, u
 	c->base = (struct db_call){ .db = d, .op = op, .end = now_us() + timeout };
 	c->mysql = m;
 	c->released = op == OP_PROMOTE && arg_text;
+	c->quiet = op == OP_PRECHECK && arg_text;
 	snprintf(c->tag, sizeof(c->tag), "hactl freeze %d-%u", (int)getpid(), ++m->tags);
 	c->args = make_args(c, arg_text);
 	c->next = m->calls;

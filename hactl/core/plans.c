@@ -279,6 +279,8 @@ static bool may_unfreeze(const struct core *c)
 
 static us_t time_for(const struct core *c, const struct step_def *def)
 {
+	if (def->action == STEP_MYSQL_FREEZE) /* the server itself gives it up by then */
+		return min_us(def->timeout, c->conf.max_freeze);
 	return def->action == STEP_FENCE ? c->conf.fence_timeout : def->timeout;
 }
 

@@ -232,7 +232,7 @@ static void source_side(struct sup *s, struct core_facts *n)
 static bool awaited(const struct sup *s)
 {
 	for (size_t k = 0; k < DB_KIND_COUNT; k++)
-		if (s->server[s->me][k].stale && !s->server[s->me][k].ops)
+		if ((s->server[s->me][k].stale || s->server[s->me][k].awaited) && !s->server[s->me][k].ops)
 			return true;
 	return false;
 }
@@ -315,10 +315,11 @@ void facts_observed(void *arg, const struct db_facts *f)
 		return;
 	if (f->life == DB_UP && v->stale) {
 		v->stale = false;
+		v->awaited = true; /* what is known is still from before */
 		db_hurry(v->db);
 		return;
 	}
-	v->stale = false;
+	v->stale = v->awaited = false;
 	news = f->life != v->facts.life && v->facts.life != DB_UNKNOWN;
 	v->hung_since = !silent_life(s, v, f) ? 0 : v->hung_since ? v->hung_since : now_us();
 	v->facts = *f;
@@ -336,7 +337,7 @@ void facts_observed(void *arg, const struct db_facts *f)
 
 /* --- what a failover now would lose ---------------------------------------------------------------------------------------------- */
 
-static int64_t unreceived(const struct sup *s, const struct core_view *v)
+int64_t facts_unreceived(const struct sup *s, const struct core_view *v)
 {
 	bool i_am_primary = v->primary == s->me;
 	const struct db_facts *standby = &s->server[i_am_primary ? s->peer : s->me][DB_MYSQL].facts;
@@ -355,7 +356,7 @@ void facts_would_lose(struct sup *s)
 	char at[32];
 
 	core_look(s->core, now_us(), &v);
-	n = s->server[s->me][DB_MYSQL].db ? unreceived(s, &v) : 0;
+	n = s->server[s->me][DB_MYSQL].db ? facts_unreceived(s, &v) : 0;
 	if (n >= 0 || v.in_sync)
 		s->exposed_since = 0;
 	else if (!s->exposed_since)

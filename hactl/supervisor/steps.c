@@ -18,7 +18,7 @@ typedef int now_fn(struct sup *s, us_t until, struct err *e); /* a step that is 
 struct step_row {
 	enum { BY_CALL, BY_DATABASE, BY_FENCE } by;
 	now_fn *call;
-	struct stage stage[4];
+	struct stage stage[6];
 	int n_stages;
 };
 
@@ -87,7 +87,12 @@ static const struct step_row rows[] = {
 	[STEP_UPSTREAMS] = { .by = BY_CALL, .call = do_upstreams },
 	[STEP_HOOKS] = { .by = BY_CALL, .call = do_hooks },
 	[STEP_ADDRESS_DEL] = { .by = BY_CALL, .call = do_address_del },
-	[STEP_PRECHECK] = TWO(OP_PRECHECK, LOCAL, DB_MYSQL, OP_PRECHECK, LOCAL, DB_REDIS),
+	/* the standby executes what was written up to now, twice: what the freeze will have to wait for is what came in meanwhile */
+	[STEP_PRECHECK] = { .by = BY_DATABASE,
+		.n_stages = 6,
+		.stage = { { OP_PRECHECK, LOCAL, DB_MYSQL }, { OP_PRECHECK, LOCAL, DB_REDIS },
+			{ OP_POSITION, LOCAL, DB_MYSQL }, { OP_REACH, PEER, DB_MYSQL },
+			{ OP_POSITION, LOCAL, DB_MYSQL }, { OP_REACH, PEER, DB_MYSQL } } },
 	[STEP_MYSQL_FREEZE] = ONE(DB_MYSQL, OP_FREEZE, LOCAL),
 	[STEP_MYSQL_UNFREEZE] = ONE(DB_MYSQL, OP_UNFREEZE, LOCAL),
 	[STEP_MYSQL_REACH] = ONE(DB_MYSQL, OP_REACH, PEER),
@@ -153,6 +158,14 @@ static bool keep_position(struct running *r, const char *text, struct err *e)
 	return false;
 }
 
+static void keep_words(struct running *r, const char *text)
+{
+	const struct stage *g = &rows[r->kind].stage[r->stage];
+
+	if (g->op == OP_PRECHECK && g->kind == DB_MYSQL)
+		STR_COPY(r->said, text);
+}
+
 /* A pair may have one kind of database only: what a step asks of the other kind is left out. Everything left out: done. */
 static bool skip_stages(struct running *r)
 {
@@ -178,8 +191,8 @@ static void on_operation(void *arg, enum db_outcome outcome, us_t took, const ch
 		steps_end(r, outcome == DB_FAILED ? STEP_FAILED : STEP_UNKNOWN, text);
 	else if (!keep_position(r, text, &e))
 		steps_end(r, STEP_FAILED, e.text);
-	else if (r->stage++, skip_stages(r))
-		steps_end(r, STEP_OK, text);
+	else if (keep_words(r, text), r->stage++, skip_stages(r))
+		steps_end(r, STEP_OK, r->kind == STEP_PRECHECK ? r->said : text);
 	else if (!next_stage(r, &e))
 		steps_end(r, STEP_FAILED, e.text);
 	look_again(v);

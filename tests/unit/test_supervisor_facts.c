@@ -477,7 +477,9 @@ static void what_was_asked_before_an_operation_ended(void **state)
 	see(b, ME, DB_REDIS, red_replica);
 	assert_true(b->s.facts.writable); /* asked before the end, answered after it */
 	assert_false(v->stale);
+	assert_true(v->awaited); /* until the next answer nothing is said to the core, whoever else has news */
 	see(b, ME, DB_REDIS, red_replica);
+	assert_false(v->awaited);
 	assert_false(b->s.facts.writable);
 	v->ops = 1;
 	see(b, ME, DB_REDIS, (struct db_facts){ .life = DB_DEAD });
