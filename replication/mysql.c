@@ -182,7 +182,7 @@ void mysql_forget(struct mysql *m, bool released)
 	struct err e;
 	if (m->forgetting)
 		return;
-	m->forgetting = mysql_slot_get(m);
+	m->forgetting = mysql_slot_spare(m);
 	if (m->forgetting &&
 		sqlproc_call(m->forgetting->proc, "forget", args, forget_timeout, on_forgotten, m, &e) < 0) {
 		mysql_slot_put(m, m->forgetting);
@@ -201,9 +201,9 @@ void mysql_forget_stop(struct mysql *m)
 
 /* --- connections for operations ---------------------------------------------------------------------------------------------- */
 
-struct mysql_slot *mysql_slot_get(struct mysql *m)
+static struct mysql_slot *get_from(struct mysql *m, size_t first)
 {
-	for (size_t i = 0; i < ARRAY_LEN(m->slots); i++) {
+	for (size_t i = first; i < ARRAY_LEN(m->slots); i++) {
 		struct mysql_slot *s = &m->slots[i];
 		if (s->used)
 			continue;
@@ -213,6 +213,17 @@ struct mysql_slot *mysql_slot_get(struct mysql *m)
 		return s;
 	}
 	return NULL;
+}
+
+struct mysql_slot *mysql_slot_get(struct mysql *m)
+{
+	return get_from(m, 0);
+}
+
+/* For what nobody waits for: the connections that stand are left to the next step of a change. */
+struct mysql_slot *mysql_slot_spare(struct mysql *m)
+{
+	return get_from(m, MYSQL_SLOTS_KEPT);
 }
 
 /* The first ones stay, connected; the rest are for the moment only. */

@@ -33,6 +33,7 @@ struct mysql {
 };
 
 struct mysql_slot *mysql_slot_get(struct mysql *m); /* NULL: all in use */
+struct mysql_slot *mysql_slot_spare(struct mysql *m);
 void mysql_slot_put(struct mysql *m, struct mysql_slot *s);
 void mysql_warm(struct mysql *m);
 void mysql_forget(struct mysql *m, bool released);

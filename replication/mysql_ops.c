@@ -124,7 +124,7 @@ static void run_afterwards(struct mysql *m, const char *routine, const char *arg
 	struct err e;
 	if (m->afterwards)
 		return;
-	m->afterwards = mysql_slot_get(m);
+	m->afterwards = mysql_slot_spare(m);
 	if (m->afterwards &&
 		sqlproc_call(m->afterwards->proc, routine, args, 3 * US_PER_SEC, on_afterwards, m, &e) < 0) {
 		mysql_slot_put(m, m->afterwards);
