@@ -84,8 +84,13 @@ static char *make_args(const struct mysql_call *c, const char *position)
 	json_object_set_new(o, "brief", json_boolean(c->mysql->forgetting != NULL));
 	json_object_set_new(o, "released", json_boolean(c->released));
 	json_object_set_new(o, "quiet", json_boolean(c->quiet));
+	json_object_set_new(o, "required", json_boolean(t->semi_required));
 	if (position)
-		json_object_set_new(o, c->base.op == OP_EXPORT ? "dir" : "position", json_string(position));
+		json_object_set_new(o,
+			c->base.op == OP_EXPORT	   ? "dir"
+			: c->base.op == OP_PROMOTE ? "until"
+						   : "position",
+			json_string(position));
 	if (speaks_to_peer(c->base.op)) {
 		json_object_set_new(o, "tool", json_string(t->binlog_tool));
 		json_object_set_new(o, "own_host", json_string(t->own_host));
@@ -142,6 +147,22 @@ static void settle(struct mysql_call *c, enum db_outcome outcome, const char *te
 	c->over = true;
 }
 
+/* A promotion may come back before it is done. */
+static void settle_ok(struct mysql_call *c, const char *out)
+{
+	static const struct {
+		const char *begin;
+		enum db_outcome outcome;
+	} unfinished[] = { { PROMOTE_MORE, DB_MORE }, { PROMOTE_WAITS, DB_WAITS } };
+
+	for (size_t i = 0; c->base.op == OP_PROMOTE && i < ARRAY_LEN(unfinished); i++)
+		if (str_starts(out, unfinished[i].begin)) {
+			settle(c, unfinished[i].outcome, out + strlen(unfinished[i].begin));
+			return;
+		}
+	settle(c, DB_OK, out);
+}
+
 static void finish(struct mysql_call *c)
 {
 	db_done_fn *done = c->base.done;
@@ -195,7 +216,7 @@ static void on_main(void *arg, const struct sql_reply *r)
 		settle(c, DB_OK, "dead");
 		release(c, &c->freezing);
 	} else if (r->status == SQL_OK) {
-		settle(c, DB_OK, r->out);
+		settle_ok(c, r->out);
 	} else {
 		settle(c, r->status == SQL_TIMEOUT ? DB_TIMED_OUT : DB_FAILED, r->text);
 	}
@@ -269,7 +290,7 @@ struct db_call *mysql_start(struct db *d, enum db_op op, const char *arg_text, u
 	c = xcalloc(1, sizeof(*c));
 	c->base = (struct db_call){ .db = d, .op = op, .end = now_us() + timeout };
 	c->mysql = m;
-	c->released = op == OP_PROMOTE && arg_text;
+	c->released = op == OP_PROMOTE && arg_text && strstr(arg_text, "released");
 	c->quiet = op == OP_PRECHECK && arg_text;
 	snprintf(c->tag, sizeof(c->tag), "hactl freeze %d-%u", (int)getpid(), ++m->tags);
 	c->args = make_args(c, arg_text);
