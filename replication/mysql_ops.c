@@ -10,6 +10,7 @@ static const char *const routines[OP_COUNT] = {
 	[OP_UNFREEZE] = "unfreeze",
 	[OP_POSITION] = "position",
 	[OP_REACH] = "reach",
+	[OP_RECEIVE] = "receive",
 	[OP_DEMOTE] = "demote", /* with "freeze" on a second connection */
 	[OP_FOLLOW] = "follow",
 	[OP_SYNC_ON] = "sync_on",

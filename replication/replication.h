@@ -82,6 +82,7 @@ enum db_op {
 	OP_UNFREEZE,
 	OP_POSITION, /* result text: executed position (MySQL GTID set / MariaDB gtid_binlog_pos; Redis offset) */
 	OP_REACH,    /* arg: a position; waits until this server has executed it */
+	OP_RECEIVE,  /* MySQL. arg: a position; waits until this replica has it: executed, or received and kept for the applier */
 	OP_DEMOTE, /* live old primary: freeze started, clients ended, semi-sync source off, freeze awaited. Dead: fine */
 	OP_FOLLOW,   /* replicate from peer_host unless diverged ("diverged: …"); read-only first; idempotent */
 	OP_HANDOVER, /* Redis, on the master: FAILOVER to the peer, awaited, clients ended */
@@ -120,8 +121,8 @@ const struct db_facts *db_look(const struct db *d);
 void db_hurry(struct db *d);		       /* observe now */
 void db_interval(struct db *d, us_t interval); /* faster under suspicion */
 /* Starts op; several may be under way on one server (observation never waits behind them). done exactly once unless cancelled.
- * arg_text: OP_REACH's position, OP_EXPORT's folder, OP_PROMOTE's end of authority, OP_PRECHECK's "quiet" or
- * NULL, else NULL. Returns a handle for db_cancel, or NULL with e. */
+ * arg_text: OP_REACH's and OP_RECEIVE's position, OP_EXPORT's folder, OP_PROMOTE's end of authority, OP_PRECHECK's "quiet" or NULL, else
+ * NULL. Returns a handle for db_cancel, or NULL with e. */
 struct db_call;
 struct db_call *db_start(
 	struct db *d, enum db_op op, const char *arg_text, us_t timeout, db_done_fn *done, void *arg, struct err *e);
@@ -134,6 +135,9 @@ int gtid_contains(bool mariadb, const char *of, const char *have);
 int gtid_lost(bool mariadb, const char *own, const char *theirs, const char *origin);
 /* Transactions in `of` that `have` lacks; -1 unknown. */
 int64_t gtid_missing(bool mariadb, const char *of, const char *have);
+/* Transactions in `of` that a replica has neither executed nor received; -1 unknown. MySQL's set of what was received begins with the
+ * replica's configuration and is no history. */
+int64_t gtid_unreceived(bool mariadb, const char *of, const char *executed, const char *received);
 
 /* For `hactl doctor`: everything about a server that its judgment needs, read and never changed. MySQL: the helper's routines "examine"
  * (as hactl's account), "examine_admin" (as the server's administrator), "examine_self" (any account); see sql_doctor.c. Redis:

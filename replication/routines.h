@@ -73,7 +73,7 @@ int check_way_back(struct task *t, struct err *e);
 int freeze(struct task *t, const char *tag, us_t bound, struct err *e);
 
 sql_routine_fn routine_observe, routine_ping, routine_promote, routine_verify, routine_forget, routine_freeze,
-	routine_abort, routine_unfreeze, routine_demote, routine_position, routine_reach, routine_follow,
+	routine_abort, routine_unfreeze, routine_demote, routine_position, routine_reach, routine_receive, routine_follow,
 	routine_sync_on, routine_sync_off, routine_kill_clients, routine_precheck, routine_examine,
 	routine_examine_admin, routine_examine_self, routine_export, routine_clone, routine_cloned;
 

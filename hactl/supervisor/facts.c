@@ -218,6 +218,19 @@ static void sum_up(struct sup *s, struct core_facts *n)
 	}
 }
 
+/* The standby has received about all there is: commits would not wait long for it. The two positions are read up to a second apart. An
+ * applier that is late does not matter: in-sync is about what would be lost, and under load it may be late for ever. */
+static const int64_t nearly_all = 10000; /* transactions */
+
+static bool nearly_received(const struct db_facts *mine, const struct db_facts *theirs)
+{
+	bool told = mine->executed[0] && (theirs->executed[0] || theirs->received[0]);
+	int64_t missing =
+		told ? gtid_unreceived(mine->mariadb, mine->executed, theirs->executed, theirs->received) : -1;
+
+	return (theirs->lag != US_UNKNOWN && theirs->lag <= 2 * US_PER_SEC) || (missing >= 0 && missing <= nearly_all);
+}
+
 static void source_side(struct sup *s, struct core_facts *n)
 {
 	const struct server *mine = &s->server[s->me][DB_MYSQL], *theirs = &s->server[s->peer][DB_MYSQL];
@@ -228,8 +241,8 @@ static void source_side(struct sup *s, struct core_facts *n)
 	n->semi_on = mine->facts.life == DB_UP && mine->facts.semi_source_on;
 	n->db_start = mine->facts.db_start;
 	STR_COPY(n->gtid, mine->facts.executed);
-	n->standby_streams = streams(theirs, &theirs->facts, DB_MYSQL) && theirs->facts.lag != US_UNKNOWN &&
-			     theirs->facts.lag <= 2 * US_PER_SEC &&
+	n->standby_streams = streams(theirs, &theirs->facts, DB_MYSQL) &&
+			     nearly_received(&mine->facts, &theirs->facts) &&
 			     (!s->core_conf.required || mine->facts.semi_clients > 0);
 	n->standby_lost = (n->semi_on && mine->facts.semi_clients == 0) || theirs->facts.life == DB_DEAD ||
 			  (n->semi_on && mine->facts.semi_stalled >= at_least_a_second(s->conf->lease)) ||
@@ -358,11 +371,10 @@ int64_t facts_unreceived(const struct sup *s, const struct core_view *v)
 	bool i_am_primary = v->primary == s->me;
 	const struct db_facts *standby = &s->server[i_am_primary ? s->peer : s->me][DB_MYSQL].facts;
 	const char *source = i_am_primary ? s->server[s->me][DB_MYSQL].facts.executed : s->heard.gtid;
-	const char *have = standby->received[0] ? standby->received : standby->executed;
 
-	if (v->primary == NOBODY || !source[0] || !have[0])
+	if (v->primary == NOBODY || !source[0] || !(standby->received[0] || standby->executed[0]))
 		return -1;
-	return gtid_missing(standby->mariadb, source, have);
+	return gtid_unreceived(standby->mariadb, source, standby->executed, standby->received);
 }
 
 void facts_would_lose(struct sup *s)

@@ -55,7 +55,7 @@ struct running {
 	us_t moved_at;	      /* a promotion that drains: when something moved last */
 	us_t told_at;	      /* and when the journal was told of it */
 	char far[SENTENCE_MAX]; /* how far it is; "" not of interest */
-	char reach[GTID_MAX]; /* the position this step's OP_REACH waits for */
+	char reach[GTID_MAX]; /* the position this step's OP_RECEIVE waits for */
 };
 
 /* A client's command the core works on. */

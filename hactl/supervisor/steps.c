@@ -102,11 +102,12 @@ static const struct step_row rows[] = {
 	[STEP_REDIS_DEMOTE] = ONE(DB_REDIS, OP_DEMOTE, LOCAL),
 	[STEP_MYSQL_FOLLOW] = ONE(DB_MYSQL, OP_FOLLOW, LOCAL),
 	[STEP_REDIS_FOLLOW] = ONE(DB_REDIS, OP_FOLLOW, LOCAL),
-	/* commits wait for the standby from the moment of the enabling: it must have caught up before */
+	/* commits wait for the standby from the moment of the enabling: it must have received everything before. It need not have executed
+	 * it: a promotion does, and under load it may never be done with it. */
 	[STEP_SYNC_ON] = { .by = BY_DATABASE,
 		.n_stages = 4,
-		.stage = { { OP_POSITION, LOCAL, DB_MYSQL }, { OP_REACH, PEER, DB_MYSQL },
-			{ OP_SYNC_ON, LOCAL, DB_MYSQL }, { OP_REACH, PEER, DB_MYSQL } } },
+		.stage = { { OP_POSITION, LOCAL, DB_MYSQL }, { OP_RECEIVE, PEER, DB_MYSQL },
+			{ OP_SYNC_ON, LOCAL, DB_MYSQL }, { OP_RECEIVE, PEER, DB_MYSQL } } },
 	[STEP_SYNC_OFF] = ONE(DB_MYSQL, OP_SYNC_OFF, LOCAL),
 };
 _Static_assert(ARRAY_LEN(rows) == STEP_KIND_COUNT, "every step can be brought about");
@@ -275,8 +276,8 @@ static bool next_stage(struct running *r, struct err *e)
 	struct sup *s = r->s;
 	us_t left = r->deadline - now_us();
 	bool drains = g->op == OP_PROMOTE && g->kind == DB_MYSQL;
-	const char *position = r->kind == STEP_SYNC_ON ? r->reach : s->frozen_at;
 	char until[40];
+	const char *arg = g->op == OP_RECEIVE ? r->reach : g->op == OP_REACH ? s->frozen_at : drains ? until : NULL;
 
 	if (left <= 0) {
 		err_set(e, "no time was left for %s", db_op_names[g->op]);
@@ -292,11 +293,8 @@ static bool next_stage(struct running *r, struct err *e)
 		return false;
 	}
 	snprintf(until, sizeof(until), "%lld%s", (long long)r->until, r->released ? " released" : "");
-	r->call = db_start(r->server->db, g->op,
-		g->op == OP_REACH ? position
-		: drains	  ? until
-				  : NULL,
-		drains && left > drain_turn ? drain_turn : left, on_operation, r, e);
+	r->call = db_start(
+		r->server->db, g->op, arg, drains && left > drain_turn ? drain_turn : left, on_operation, r, e);
 	if (!r->call)
 		return false;
 	if (drains)

@@ -245,6 +245,7 @@ class Stage:
             r.record = cls()
             r.record.rest = rest
         self.writer.record.start = now()
+        self.quieted = None
 
     def remember(self):
         for a in self.writer.record.acks:
@@ -263,14 +264,13 @@ class Stage:
     def settle(self):
         """(primary, quarantined node or None) once the healed pair is well."""
         begun, since, seen = now(), None, {}
-        self.quieted = None
         try:
             while now() < begun + self.well:
                 primary, quarantined, since = self.look(seen, since)
                 if primary:
                     return primary, quarantined
-                if now() > begun + self.saturated and not self.quieted and self.catching_up(seen):
-                    self.quieted = now()
+                if now() > begun + self.saturated and self.catching_up(seen):
+                    self.quieted = self.quieted or now()
                     self.writer.process.send_signal(signal.SIGSTOP)
                 time.sleep(0.1)
         finally:

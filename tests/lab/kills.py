@@ -21,12 +21,12 @@ import chaos
 import janitor
 import pair as lab
 from chaos import DATABASES, Failed, Fault
-from pair import NODES, OTHER, now, wait_for
+from pair import NODES, OTHER, SERVER_ID, now, wait_for
 from reseeding import configure, reseed
 
 WRITERS, PAUSE = 8, 0.02  # at most 400 writes a second
 REDUNDANT = 90            # seconds, from the moment at which all that was killed runs again, a reseed included
-EQUAL = 20                # seconds in which the standby must hold the same once nobody writes
+EQUAL = 60                # seconds in which the standby must hold the same once nobody writes
 LONG = 1.6                # seconds: a pause above it is explained, from both journals
 LINES = 12                # of the explanation; the rest is in the logs
 
@@ -75,10 +75,21 @@ class Stage(chaos.Stage):
         for n in NODES:
             self.pair.adopt(n)
         told = self.play(faults, story)
-        told["equal"] = self.equal(told["primary"])
-        told["how"] = self.how(told)
         told["killed"] = told["start"] + faults[0].at
+        told["how"] = self.how(told)
+        told["pauses"] = self.pauses(told)  # before the next line makes one
+        told["equal"] = self.equal(told["primary"])
         return told
+
+    def pauses(self, told):
+        """Times (from, to) in which nobody was acknowledged: the longest until the other node's first answer, and the longest after it (the
+        killed one catches up, or takes the primary's data)."""
+        acks = [a for a in self.writer.log().of("mysql") if a.at > told["killed"]]
+        times = [told["killed"]] + [a.at for a in acks]
+        gaps = list(zip(times, times[1:]))
+        new = SERVER_ID[told["primary"]]
+        moved = next((i for i, a in enumerate(acks) if a.server == new), 0) + 1 if told["how"] != "stayed" else len(gaps)
+        return tuple(max(some, key=lambda g: g[1] - g[0], default=(told["killed"],) * 2) for some in (gaps[:moved], gaps[moved:]))
 
     def equal(self, primary):
         """Seconds until both hold the same rows once the clients hold their breath."""
@@ -103,14 +114,16 @@ class Stage(chaos.Stage):
         return sorted((e for n in NODES for e in self.pair.events(n) if since <= e["mono_us"] / 1e6 <= until), key=lambda e: e["mono_us"])
 
     def explain(self, told):
-        """The journals from the kill on, with the milliseconds since."""
+        """What the journals say of each long pause, with the milliseconds since the kill."""
+        long = [(b, e) for b, e in told["pauses"] if e - b > LONG]
         return [f"{e['mono_us'] / 1e3 - told['killed'] * 1e3:+9.0f} ms {e['node']} {e['kind']}: {e['text']}"
-                for e in self.journal(told["killed"] - 0.05, told["killed"] + told["gap"] / 1e3 + 1)]
+                for begin, end in long for e in self.journal(begin - 0.05, end + 0.3)]
 
 
 def line(told):
     moved = " -> ".join(told["reigns"]) if len(told["reigns"]) > 1 else f"{told['primary']} stays"
-    return (f"{moved} | gap {told['gap']:.0f} ms | redundant after {told['well']:.1f} s ({told['how']}), "
+    gap, later = ((e - b) * 1000 for b, e in told["pauses"])
+    return (f"{moved} | gap {gap:.0f} ms, later {later:.0f} ms | redundant after {told['well']:.1f} s ({told['how']}), "
             f"{told['healed'] + told['well'] - told['killed']:.1f} s after the kill | equal after {told['equal']:.1f} s")
 
 
@@ -120,9 +133,10 @@ def figures(values, unit):
 
 
 def table(name, rounds):
-    print(f"\n{name}: kills of the primary under {WRITERS} writers; gap: nobody was acknowledged; redundant: from the moment at which what was\n"
-          "killed runs again until both nodes are well and in sync, under the same writers")
-    print(f"{'':26} {'rounds':>6}   {'gap ms: median p90 max':24} {'redundant s: median p90 max':28} followed/reseeded/stayed")
+    print(f"\n{name}: kills of the primary under {WRITERS} writers; each column: median, p90, max.\n"
+          "gap: nobody was acknowledged until the other node answered; later: the same, afterwards; redundant: from the moment at which what\n"
+          "was killed runs again until both nodes are well and in sync, under the same writers")
+    print(f"{'':26} {'rounds':>6}   {'gap ms':22} {'later ms':22} {'redundant s':22} followed/reseeded/stayed")
     by = collections.defaultdict(list)
     for kind, told in rounds:
         by[kind].append(told)
@@ -130,7 +144,8 @@ def table(name, rounds):
     for kind in sorted(by, key=lambda k: (k == "all", k)):
         some = by[kind]
         how = collections.Counter(t["how"] for t in some)
-        print(f"{kind:26} {len(some):6}   {figures([t['gap'] for t in some], 0):24} {figures([t['well'] for t in some], 1):28} "
+        gap, later = (figures([1000 * (t["pauses"][i][1] - t["pauses"][i][0]) for t in some], 0) for i in (0, 1))
+        print(f"{kind:26} {len(some):6}   {gap:22} {later:22} {figures([t['well'] for t in some], 1):22} "
               f"{how['followed']}/{how['reseeded']}/{how['stayed']}")
 
 
@@ -149,18 +164,18 @@ def main(rounds, seed, database):
                 print(f"seed {number}: {name} | FAILED: {e}", flush=True)
                 if stage:
                     lost += stage.lost
-                    to = stage.keep(number, [f"{number}: {name}", *story, f"FAILED: {e}"], "kills-logs")
+                    to = stage.keep(f"{database.name}-{number}", [f"{number}: {name}", *story, f"FAILED: {e}"], "kills-logs")
                     print(f"    logs: {to}    replay: make kills ROUNDS=1 SEED={number} DATABASE={database.name}", flush=True)
                     stage.close()
                     stage = None
                 continue
             passed.append((kind, told))
             print(f"seed {number}: {name} | {line(told)}", flush=True)
-            why = stage.explain(told) if told["gap"] > LONG * 1000 else []
+            why = stage.explain(told)
             for text in why[:LINES]:
                 print(f"    {text}", flush=True)
             if why or "KEEP" in os.environ:
-                stage.keep(number, [f"{number}: {name}", *story, line(told), *why], "kills-logs")
+                stage.keep(f"{database.name}-{number}", [f"{number}: {name}", *story, line(told), *why], "kills-logs")
     finally:
         if stage:
             stage.close()
