@@ -75,6 +75,18 @@
 	" AND COMMAND IN ('Query', 'Execute') AND TIME >= %d AND INFO NOT REGEXP '^[[:space:]]*(SELECT|SHOW)' ORDER "  \
 	"BY TIME DESC LIMIT 3"
 
+/* They do not hold up a freeze; they are rolled back when their sessions end */
+#define OPEN(table)                                                                                                    \
+	"SELECT p.ID AS id, p.USER AS user, TIMESTAMPDIFF(SECOND, x.trx_started, NOW()) AS seconds FROM "              \
+	"information_schema.INNODB_TRX x JOIN " table " p ON p.ID = x.trx_mysql_thread_id WHERE "                      \
+	"x.trx_rows_modified > 0 AND p.COMMAND = 'Sleep' AND TIMESTAMPDIFF(SECOND, x.trx_started, NOW()) >= %d "       \
+	"ORDER BY seconds DESC"
+#define LOCKED                                                                                                         \
+	"SELECT DISTINCT t.PROCESSLIST_ID AS id, t.PROCESSLIST_USER AS user FROM performance_schema.metadata_locks l " \
+	"JOIN performance_schema.threads t ON t.THREAD_ID = l.OWNER_THREAD_ID WHERE l.OBJECT_TYPE = 'TABLE' AND "      \
+	"l.LOCK_TYPE IN ('SHARED_NO_READ_WRITE', 'SHARED_READ_ONLY') AND l.LOCK_DURATION = 'TRANSACTION' AND "         \
+	"l.LOCK_STATUS = 'GRANTED' AND t.PROCESSLIST_COMMAND = 'Sleep'"
+
 #define MYSQL_COMMON                                                                                                   \
 	[ST_OBSERVE] = MYSQL_OBSERVE, [ST_REPLICA] = MYSQL_REPLICA,                                                    \
 	[ST_READ_ONLY] = "SELECT @@global.read_only + @@global.super_read_only",                                       \
@@ -87,6 +99,7 @@
 	[ST_UNFREEZE] = "SET GLOBAL read_only = OFF" /* clears super_read_only too */, [ST_BEFORE_SOURCE] = "DO 0",    \
 	[ST_SESSIONS] = SESSIONS("performance_schema.processlist"),                                                    \
 	[ST_PENDING] = PENDING("performance_schema.processlist"), [ST_BUSY] = BUSY("performance_schema.processlist"),  \
+	[ST_OPEN] = OPEN("performance_schema.processlist"), [ST_LOCKED] = LOCKED,                                      \
 	[ST_PRIVILEGED] = "DO 0" /* super_read_only stops everybody */
 
 static const struct dialect dialects[] = {
@@ -136,6 +149,7 @@ static const struct dialect dialects[] = {
 				[ST_SESSIONS] = SESSIONS("information_schema.PROCESSLIST"),
 				[ST_PENDING] = PENDING("information_schema.PROCESSLIST"),
 				[ST_BUSY] = BUSY("information_schema.PROCESSLIST"),
+				[ST_OPEN] = OPEN("information_schema.PROCESSLIST"),
 				/* shows only our own account's row unless it may read the grant tables */
 				[ST_PRIVILEGED] =
 					"SELECT p.ID AS id, p.USER AS user FROM information_schema.PROCESSLIST p JOIN (SELECT DISTINCT "

@@ -32,6 +32,8 @@ enum stmt {
 	ST_UNFREEZE,
 	ST_SESSIONS,   /* rows (id, user): client sessions that are neither ours nor replication's */
 	ST_PENDING,    /* formats: tag. Rows (id): connections that execute a freeze of that tag */
+	ST_OPEN,       /* formats: seconds. Rows (id, user, seconds): transactions that have written and wait for their client */
+	ST_LOCKED,     /* rows (id, user): holders of LOCK TABLES; absent where nothing shows them */
 	ST_BUSY,       /* formats: seconds. Rows (id, user, seconds, info): statements that may hold up a freeze */
 	ST_PRIVILEGED, /* rows (id, user): client sessions that read_only does not stop, as far as the account may know */
 	ST_COUNT

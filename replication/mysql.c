@@ -246,14 +246,15 @@ static void on_forgotten(void *arg, const struct sql_reply *r)
 	look(m->db);
 }
 
-void mysql_forget(struct mysql *m)
+void mysql_forget(struct mysql *m, bool released)
 {
+	const char *args = released ? "{\"timeout_ms\":90000,\"released\":true}" : "{\"timeout_ms\":90000}";
 	struct err e;
 	if (m->forgetting)
 		return;
-	m->forgetting = mysql_slot_get(m);
-	if (m->forgetting && sqlproc_call(m->forgetting->proc, "forget", "{\"timeout_ms\":90000}", forget_timeout,
-				     on_forgotten, m, &e) < 0) {
+	m->forgetting = mysql_slot_spare(m);
+	if (m->forgetting &&
+		sqlproc_call(m->forgetting->proc, "forget", args, forget_timeout, on_forgotten, m, &e) < 0) {
 		mysql_slot_put(m, m->forgetting);
 		m->forgetting = NULL;
 	}
@@ -270,9 +271,9 @@ void mysql_forget_stop(struct mysql *m)
 
 /* --- connections for operations ---------------------------------------------------------------------------------------------- */
 
-struct mysql_slot *mysql_slot_get(struct mysql *m)
+static struct mysql_slot *get_from(struct mysql *m, size_t first)
 {
-	for (size_t i = 0; i < ARRAY_LEN(m->slots); i++) {
+	for (size_t i = first; i < ARRAY_LEN(m->slots); i++) {
 		struct mysql_slot *s = &m->slots[i];
 		if (s->used)
 			continue;
@@ -282,6 +283,17 @@ struct mysql_slot *mysql_slot_get(struct mysql *m)
 		return s;
 	}
 	return NULL;
+}
+
+struct mysql_slot *mysql_slot_get(struct mysql *m)
+{
+	return get_from(m, 0);
+}
+
+/* For what nobody waits for: the connections that stand are left to the next step of a change. */
+struct mysql_slot *mysql_slot_spare(struct mysql *m)
+{
+	return get_from(m, MYSQL_SLOTS_KEPT);
 }
 
 /* The first ones stay, connected; the rest are for the moment only. */

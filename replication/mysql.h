@@ -39,9 +39,10 @@ struct mysql {
 };
 
 struct mysql_slot *mysql_slot_get(struct mysql *m); /* NULL: all in use */
+struct mysql_slot *mysql_slot_spare(struct mysql *m);
 void mysql_slot_put(struct mysql *m, struct mysql_slot *s);
 void mysql_warm(struct mysql *m);
-void mysql_forget(struct mysql *m);
+void mysql_forget(struct mysql *m, bool released);
 void mysql_forget_stop(struct mysql *m);
 
 struct db_call *mysql_start(struct db *d, enum db_op op, const char *arg_text, us_t timeout, struct err *e);

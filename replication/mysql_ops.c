@@ -28,7 +28,7 @@ struct mysql_call {
 	struct mysql *mysql;
 	struct mysql_slot *main, *freezing, *aborting; /* NULL once its answer is in */
 	struct timer *eve;			       /* of a freeze's deadline */
-	bool retried, over;
+	bool retried, over, released, quiet;	       /* the last two: what the operation's arg says */
 	enum db_outcome outcome;
 	char *text; /* the result */
 	char tag[48], *args;
@@ -83,6 +83,8 @@ static char *make_args(const struct mysql_call *c, const char *position)
 	json_object_set_new(o, "timeout_ms", json_integer(left(c) / US_PER_MS));
 	json_object_set_new(o, "tag", json_string(c->tag));
 	json_object_set_new(o, "brief", json_boolean(c->mysql->forgetting != NULL));
+	json_object_set_new(o, "released", json_boolean(c->released));
+	json_object_set_new(o, "quiet", json_boolean(c->quiet));
 	json_object_set_new(o, "required", json_boolean(t->semi_required));
 	if (position)
 		json_object_set_new(o,
@@ -128,7 +130,7 @@ static void run_afterwards(struct mysql *m, const char *routine, const char *arg
 	struct err e;
 	if (m->afterwards)
 		return;
-	m->afterwards = mysql_slot_get(m);
+	m->afterwards = mysql_slot_spare(m);
 	if (m->afterwards &&
 		sqlproc_call(m->afterwards->proc, routine, args, 3 * US_PER_SEC, on_afterwards, m, &e) < 0) {
 		mysql_slot_put(m, m->afterwards);
@@ -173,7 +175,7 @@ static void finish(struct mysql_call *c)
 
 	c->text = NULL;
 	if (c->base.op == OP_PROMOTE && outcome == DB_OK)
-		mysql_forget(m);
+		mysql_forget(m, c->released);
 	if (c->base.op == OP_DEMOTE && outcome == DB_OK && !str_eq(text, "dead") && !m->db->facts.mariadb)
 		run_afterwards(m, "sync_off", "{\"timeout_ms\":3000}"); /* a second on MySQL: see routine_demote */
 	call_free(c);
@@ -289,6 +291,8 @@ struct db_call *mysql_start(struct db *d, enum db_op op, const char *arg_text, u
 	c = xcalloc(1, sizeof(*c));
 	c->base = (struct db_call){ .db = d, .op = op, .end = now_us() + timeout };
 	c->mysql = m;
+	c->released = op == OP_PROMOTE && arg_text && strstr(arg_text, "released");
+	c->quiet = op == OP_PRECHECK && arg_text;
 	snprintf(c->tag, sizeof(c->tag), "hactl freeze %d-%u", (int)getpid(), ++m->tags);
 	c->args = make_args(c, arg_text);
 	c->next = m->calls;

@@ -73,12 +73,14 @@ struct db_facts {
 };
 
 enum db_op {
-	OP_PROMOTE, /* unplanned and idempotent: drain what was received (no loss), open writes, stop replicating afterwards. Source side of
+	OP_PROMOTE, /* idempotent: drain what was received (no loss), open writes, stop replicating afterwards. Source side of
 		       semi-sync off; with semi_required on, before writes are open. MySQL: comes
 		       back every second with DB_MORE or DB_WAITS while it drains; start it again until it is done. arg: the moment
-		       (now_us) from which writes must not be opened any more, or NULL */
+		       (now_us) from which writes must not be opened any more, or NULL; with " released" behind it the source is
+		       known to be shut, and its applier, too, is stopped afterwards */
 	OP_VERIFY_PRIMARY, /* writable and no replica, with semi_required its source side on; read only */
-	OP_FREEZE, /* planned, bounded on the server; refused cleanly: still writable. Sessions' open work may commit before */
+	OP_FREEZE, /* planned, bounded on the server; refused cleanly: still writable. Sessions' open work may commit before. Result
+		      text: MySQL's position as of then */
 	OP_UNFREEZE,
 	OP_POSITION, /* result text: executed position (MySQL GTID set / MariaDB gtid_binlog_pos; Redis offset) */
 	OP_REACH,    /* arg: a position; waits until this server has executed it */
@@ -90,7 +92,8 @@ enum db_op {
 	OP_SYNC_ON, /* semi-sync source on (fallback timer beyond reach, AFTER_SYNC), then position in the result text */
 	OP_SYNC_OFF,
 	OP_KILL_CLIENTS, /* end client sessions, ours and replication's excepted */
-	OP_PRECHECK, /* planned change away from this server: no long statements or table locks in the way; text says what */
+	OP_PRECHECK, /* planned change away from this server: no long statements or table locks in the way, the way back works; text says
+			what will be cut short. MySQL: with an arg ("quiet") that is refused, too */
 	OP_EXPORT, /* MySQL. arg: a folder. What this server holds and the peer lacks, into a new file there, proven whole. Text: JSON
 		      {file, lacking, transactions, bytes}; file "" when there is nothing */
 	OP_CLONE, /* MySQL's, not MariaDB's: this server's data are replaced by the peer's. OK: the server ends now and is to be started.
@@ -120,8 +123,8 @@ const struct db_facts *db_look(const struct db *d);
 void db_hurry(struct db *d);		       /* observe now */
 void db_interval(struct db *d, us_t interval); /* faster under suspicion */
 /* Starts op; several may be under way on one server (observation never waits behind them). done exactly once unless cancelled.
- * arg_text: OP_REACH's and OP_RECEIVE's position, OP_EXPORT's folder, OP_PROMOTE's end of authority, else NULL. Returns a handle for
- * db_cancel, or NULL with e. */
+ * arg_text: OP_REACH's and OP_RECEIVE's position, OP_EXPORT's folder, OP_PROMOTE's end of authority, OP_PRECHECK's "quiet" or NULL, else
+ * NULL. Returns a handle for db_cancel, or NULL with e. */
 struct db_call;
 struct db_call *db_start(
 	struct db *d, enum db_op op, const char *arg_text, us_t timeout, db_done_fn *done, void *arg, struct err *e);

@@ -68,7 +68,8 @@ int end_sessions(struct task *t, size_t *ended, char *refused, size_t size, stru
 MYSQL *open_peer(struct task *t, bool replication, struct err *e);
 /* Can the account that this server would replicate with log in at the other one? */
 int check_way_back(struct task *t, struct err *e);
-/* Takes the server's write lock; -1 and still writable when it cannot be had in time. tag: text for ST_PENDING. */
+/* Takes the server's write lock, the position then as the result's text; -1 and still writable when it cannot be had in time. tag: text
+ * for ST_PENDING. */
 int freeze(struct task *t, const char *tag, us_t bound, struct err *e);
 
 sql_routine_fn routine_observe, routine_ping, routine_promote, routine_verify, routine_forget, routine_freeze,

@@ -29,6 +29,27 @@ static void name_busy(struct task *t, int seconds, char *out, size_t size)
 	json_decref(sets);
 }
 
+static const char *first_text(const json_t *rows)
+{
+	json_t *row = json_array_get(rows, 0);
+	const char *text = json_string_value(json_object_iter_value(json_object_iter(row)));
+	return text ? text : "";
+}
+
+/* Read back, and where it stands: nothing is written after that. */
+static int frozen_at(struct task *t, struct err *e)
+{
+	json_t *sets = sql_fetch(t->db, e, "%s; %s", task_stmt(t, ST_READ_ONLY), task_stmt(t, ST_POSITION));
+	int r = sets ? 0 : -1;
+
+	if (sets && !str_copy(t->out, t->cap, first_text(json_array_get(sets, 1))))
+		r = err_set(e, "the server's position is too long to carry");
+	if (sets && atoi(first_text(json_array_get(sets, 0))) < WRITES_SHUT)
+		r = err_set(e, "the server accepted the freeze and is still writable");
+	json_decref(sets);
+	return r;
+}
+
 int freeze(struct task *t, const char *tag, us_t bound, struct err *e)
 {
 	long long seconds = (bound + US_PER_SEC - 1) / US_PER_SEC;
@@ -36,12 +57,10 @@ int freeze(struct task *t, const char *tag, us_t bound, struct err *e)
 	struct err why = { "" };
 	int ro;
 
-	if (sql_run(t->db, e, "SET SESSION lock_wait_timeout = %lld", seconds > 0 ? seconds : 1) < 0)
-		return -1;
-	if (sql_run(t->db, &why, task_stmt(t, ST_FREEZE), tag) == 0)
-		return read_only(t, e) == WRITES_SHUT
-			       ? 0
-			       : err_set(e, "the server accepted the freeze and is still writable");
+	auto_free char *both = str_printf(
+		"SET SESSION lock_wait_timeout = %lld; %s", seconds > 0 ? seconds : 1, task_stmt(t, ST_FREEZE));
+	if (sql_run(t->db, &why, both, tag) == 0)
+		return frozen_at(t, e);
 	if (mysql_errno(t->db) != 1205 && mysql_errno(t->db) != 1317)
 		return err_set(e, "%s", why.text);
 	ro = read_only(t, e);
@@ -55,17 +74,10 @@ int freeze(struct task *t, const char *tag, us_t bound, struct err *e)
 int routine_freeze(void *db, const char *args, char *out, size_t cap, struct err *e)
 {
 	auto_task struct task t;
-	char privileged[256] = "";
-	size_t i, len = 0;
-	json_t *sets, *row;
 
-	if (task_open(&t, db, args, out, cap, e) < 0 || freeze(&t, task_text(&t, "tag"), task_left(&t), e) < 0)
+	if (task_open(&t, db, args, out, cap, e) < 0)
 		return -1;
-	sets = sql_fetch(db, e, task_stmt(&t, ST_PRIVILEGED));
-	json_array_foreach(json_array_get(sets, 0), i, row)
-		str_add(privileged, sizeof(privileged), &len, "%s%s", i ? ", " : "", row_text(row, "user"));
-	json_decref(sets);
-	return task_say(&t, "frozen%s%s", privileged[0] ? "; read_only does not stop: " : "", privileged);
+	return freeze(&t, task_text(&t, "tag"), task_left(&t), e);
 }
 
 /* Ends freezes under way, so that their outcome is known and nothing fires later. tag: of one, or a LIKE pattern. */
@@ -192,21 +204,53 @@ int routine_demote(void *db, const char *args, char *out, size_t cap, struct err
 		refused);
 }
 
+/* Rows (id, user, perhaps seconds) as words; how many. */
+static size_t name_rows(struct task *t, const char *stmt, int seconds, char *out, size_t size)
+{
+	struct err ignored;
+	json_t *sets = stmt ? sql_fetch(t->db, &ignored, stmt, seconds) : NULL, *rows = json_array_get(sets, 0), *row;
+	size_t i, len = 0, n = json_array_size(rows);
+	out[0] = '\0';
+	json_array_foreach(rows, i, row)
+	{
+		if (i == 3)
+			break;
+		str_add(out, size, &len, "%s%s (id %s", i ? ", " : "", row_text(row, "user"), row_text(row, "id"));
+		str_add(out, size, &len, row_has(row, "seconds") ? ", %s s)" : ")%s", row_text(row, "seconds"));
+	}
+	if (n > 3)
+		str_add(out, size, &len, " and %zu more", n - 3);
+	json_decref(sets);
+	return n;
+}
+
 /* What would hold up a planned change, and whether the way back is open: the account this server would replicate with must be able to
- * log in at the other one. */
+ * log in at the other one. "quiet": what is merely cut short counts, too. */
 int routine_precheck(void *db, const char *args, char *out, size_t cap, struct err *e)
 {
 	auto_task struct task t;
-	char busy[256];
+	char names[256], privileged[128];
+	bool quiet;
+	size_t n;
 	int ro;
 
 	if (task_open(&t, db, args, out, cap, e) < 0)
 		return -1;
+	quiet = task_bool(&t, "quiet");
 	ro = read_only(&t, e);
 	if (ro)
 		return ro < 0 ? -1 : err_set(e, "this server is read-only: it is not the primary");
-	name_busy(&t, 2, busy, sizeof(busy));
-	if (busy[0])
-		return err_set(e, "long statements are in the way of a freeze: %s", busy);
-	return check_way_back(&t, e);
+	name_busy(&t, quiet ? 1 : 2, names, sizeof(names));
+	if (names[0])
+		return err_set(e, "long statements are in the way of a freeze: %s", names);
+	if (name_rows(&t, task_stmt(&t, ST_LOCKED), 0, names, sizeof(names)))
+		return err_set(e, "LOCK TABLES is in the way of a freeze, held by %s", names);
+	if (check_way_back(&t, e) < 0)
+		return -1;
+	n = name_rows(&t, task_stmt(&t, ST_OPEN), 1, names, sizeof(names));
+	if (n && quiet)
+		return err_set(e, "%zu open transaction%s would be rolled back: %s", n, n == 1 ? "" : "s", names);
+	name_rows(&t, task_stmt(&t, ST_PRIVILEGED), 0, privileged, sizeof(privileged));
+	return task_say(&t, "%s%s%s%s", n ? "open transactions that will be rolled back: " : "", n ? names : "",
+		privileged[0] ? n ? "; read_only does not stop " : "read_only does not stop " : "", privileged);
 }

@@ -110,11 +110,13 @@ static int not_yet(struct task *t, const struct channel *c, const char *had)
 }
 
 /* Everything received is executed and the applier is stopped, unless it takes longer than a turn. The receiver may go on receiving
- * meanwhile (a source that is cut off from us, not from it): then what arrived between wait and stop is drained too. */
+ * meanwhile (a source that is cut off from us, not from it): then what arrived between wait and stop is drained too. A source that is shut
+ * sends nothing more: its applier need not be waited for (on a busy machine MySQL's threads take 10 to 100 ms to end). */
 static enum drain drain_and_stop(struct task *t, struct channel *c, struct err *e)
 {
 	us_t end = now_us() + (turn < task_left(t) ? turn : task_left(t));
 	auto_free char *had = xcalloc(1, GTID_TEXT);
+	bool released = task_bool(t, "released");
 
 	if (executed_set(t, had, GTID_TEXT, e) < 0)
 		return DRAIN_FAILED;
@@ -129,7 +131,7 @@ static enum drain drain_and_stop(struct task *t, struct channel *c, struct err *
 		done = drained(t, c, e);
 		if (done < 0)
 			return DRAIN_FAILED;
-		if (done && !c->sql_running)
+		if (done && (released || !c->sql_running))
 			return DRAIN_DONE;
 		if (!done && now_us() >= end)
 			return not_yet(t, c, had);
@@ -230,8 +232,10 @@ int routine_forget(void *db, const char *args, char *out, size_t cap, struct err
 	ro = read_only(&t, e);
 	if (ro < 0 || channel_read(&t, c, e) < 0)
 		return -1;
-	if (ro || !c->configured || c->sql_running)
+	if (ro || !c->configured || (c->sql_running && !task_bool(&t, "released")))
 		return task_say(&t, "nothing to forget");
+	if (c->sql_running && sql_run(db, e, task_stmt(&t, ST_STOP_APPLIER)) < 0)
+		return -1;
 	if (sql_run(db, e, task_stmt(&t, ST_STOP_RECEIVER)) < 0)
 		return -1;
 	return sql_run(db, e, task_stmt(&t, ST_FORGET));

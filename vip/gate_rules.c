@@ -126,34 +126,34 @@ static const struct rule_def {
 	/* Not simply every packet to the address: a standby that forwards for its own containers must let them reach the primary. So it
 	 * is dropped where this host would answer: the address is here, or it came in where the address lives (it may just have been
 	 * taken away while DNAT of established connections goes on). */
-	{ NFPROTO_INET, "in", "to an address held here", L_VIP4, { T_IPV4, T_TO_SHUT, T_TO_LOCAL } },
-	{ NFPROTO_INET, "in", "from its own network", L_VIP4, { T_IPV4, T_TO_SHUT, T_IN_IFS } },
-	{ NFPROTO_INET, "out", "answers and local clients", L_VIP4, { T_IPV4, T_FROM_SHUT } },
-	{ NFPROTO_INET, "out", "local clients, DNAT in output", L_VIP4, { T_IPV4, T_TO_SHUT, T_TO_LOCAL } },
-	{ NFPROTO_INET, "leave", "answers of DNAT'd connections", L_VIP4, { T_IPV4, T_OUT_IFS, T_FROM_SHUT } },
+	{ NFPROTO_INET, "in", "to an address held here", L_VIP4, { T_IPV4, T_TO_SHUT, T_TO_LOCAL }, DROP },
+	{ NFPROTO_INET, "in", "from its own network", L_VIP4, { T_IPV4, T_TO_SHUT, T_IN_IFS }, DROP },
+	{ NFPROTO_INET, "out", "answers and local clients", L_VIP4, { T_IPV4, T_FROM_SHUT }, DROP },
+	{ NFPROTO_INET, "out", "local clients, DNAT in output", L_VIP4, { T_IPV4, T_TO_SHUT, T_TO_LOCAL }, DROP },
+	{ NFPROTO_INET, "leave", "answers of DNAT'd connections", L_VIP4, { T_IPV4, T_OUT_IFS, T_FROM_SHUT }, DROP },
 
-	{ NFPROTO_INET, "in", "to an address held here", L_VIP6, { T_IPV6, T_TO_SHUT6, T_TO_LOCAL } },
-	{ NFPROTO_INET, "in", "from its own network", L_VIP6, { T_IPV6, T_TO_SHUT6, T_IN_IFS } },
-	{ NFPROTO_INET, "out", "answers and local clients", L_VIP6, { T_IPV6, T_FROM_SHUT6 } },
-	{ NFPROTO_INET, "out", "local clients, DNAT in output", L_VIP6, { T_IPV6, T_TO_SHUT6, T_TO_LOCAL } },
+	{ NFPROTO_INET, "in", "to an address held here", L_VIP6, { T_IPV6, T_TO_SHUT6, T_TO_LOCAL }, DROP },
+	{ NFPROTO_INET, "in", "from its own network", L_VIP6, { T_IPV6, T_TO_SHUT6, T_IN_IFS }, DROP },
+	{ NFPROTO_INET, "out", "answers and local clients", L_VIP6, { T_IPV6, T_FROM_SHUT6 }, DROP },
+	{ NFPROTO_INET, "out", "local clients, DNAT in output", L_VIP6, { T_IPV6, T_TO_SHUT6, T_TO_LOCAL }, DROP },
 	/* The kernel's own advertisement comes from the address itself and ends one rule above; a proxy's comes from another. Incoming ND
 	 * passes, as ARP does: the neighbour table of this host must learn the new primary, and what it asks is answered by nobody here. */
-	{ NFPROTO_INET, "out", "ND in its name", L_VIP6, { T_IPV6, T_ADVERT_SHUT6 } },
-	{ NFPROTO_INET, "leave", "answers of DNAT'd connections", L_VIP6, { T_IPV6, T_OUT_IFS, T_FROM_SHUT6 } },
+	{ NFPROTO_INET, "out", "ND in its name", L_VIP6, { T_IPV6, T_ADVERT_SHUT6 }, DROP },
+	{ NFPROTO_INET, "leave", "answers of DNAT'd connections", L_VIP6, { T_IPV6, T_OUT_IFS, T_FROM_SHUT6 }, DROP },
 
 	/* The database ports of every address of this host, when asked; loopback and the other node go by. */
 	{ NFPROTO_INET, "in", "to a gated port", L_PORT,
-		{ T_IPV4, T_TCP, T_TO_PORT_SHUT, T_IN_FROM_WIRE, T_NOT_FROM_PEER, T_TO_LOCAL } },
+		{ T_IPV4, T_TCP, T_TO_PORT_SHUT, T_IN_FROM_WIRE, T_NOT_FROM_PEER, T_TO_LOCAL }, DROP },
 	{ NFPROTO_INET, "leave", "from a gated port", L_PORT,
-		{ T_IPV4, T_TCP, T_FROM_PORT_SHUT, T_OUT_TO_WIRE, T_NOT_TO_PEER, T_FROM_LOCAL } },
+		{ T_IPV4, T_TCP, T_FROM_PORT_SHUT, T_OUT_TO_WIRE, T_NOT_TO_PEER, T_FROM_LOCAL }, DROP },
 	{ NFPROTO_INET, "in", "to a gated port", L_PORT,
-		{ T_IPV6, T_TCP, T_TO_PORT_SHUT, T_IN_FROM_WIRE, T_NOT_FROM_PEER6, T_TO_LOCAL } },
+		{ T_IPV6, T_TCP, T_TO_PORT_SHUT, T_IN_FROM_WIRE, T_NOT_FROM_PEER6, T_TO_LOCAL }, DROP },
 	{ NFPROTO_INET, "leave", "from a gated port", L_PORT,
-		{ T_IPV6, T_TCP, T_FROM_PORT_SHUT, T_OUT_TO_WIRE, T_NOT_TO_PEER6, T_FROM_LOCAL } },
+		{ T_IPV6, T_TCP, T_FROM_PORT_SHUT, T_OUT_TO_WIRE, T_NOT_TO_PEER6, T_FROM_LOCAL }, DROP },
 
 	/* The kernel's ARP answers and requests. Not frames from packet sockets: announcements ask gate_is_open themselves. Incoming
 	 * ARP passes: the neighbour table of this host must learn the new primary. */
-	{ NFPROTO_ARP, "out", "ARP in its name", L_VIP4, { T_ARP_FROM_SHUT } },
+	{ NFPROTO_ARP, "out", "ARP in its name", L_VIP4, { T_ARP_FROM_SHUT }, DROP },
 };
 
 static bool rule_wanted(const struct gate_shape *s, const struct rule_def *d, uint8_t family)

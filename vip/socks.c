@@ -19,9 +19,7 @@ enum {
 
 /* "Local end is this address", for the kernel: a match goes on behind the program's last byte, which means yes; farther means no. */
 struct filter {
-	struct inet_diag_bc_op op;
-	struct inet_diag_hostcond cond;
-	__be32 addr[4];
+	uint8_t code[sizeof(struct inet_diag_bc_op) + sizeof(struct inet_diag_hostcond) + 16];
 };
 
 struct enders {
@@ -32,11 +30,14 @@ struct enders {
 
 static void make_filter(struct filter *f, const struct ip *address)
 {
-	*f = (struct filter){ .op = { INET_DIAG_BC_S_COND, sizeof(*f), sizeof(*f) + 4 },
-		.cond = { .family = address->len == 4 ? AF_INET : AF_INET6,
-			.prefix_len = (__u8)(address->len * 8),
-			.port = -1 } };
-	memcpy(f->addr, address->b, address->len);
+	const struct inet_diag_bc_op op = { INET_DIAG_BC_S_COND, sizeof(*f), sizeof(*f) + 4 };
+	const struct inet_diag_hostcond cond = {
+		.family = address->len == 4 ? AF_INET : AF_INET6, .prefix_len = (uint8_t)(address->len * 8), .port = -1
+	};
+	*f = (struct filter){ 0 };
+	memcpy(f->code, &op, sizeof(op));
+	memcpy(f->code + sizeof(op), &cond, sizeof(cond));
+	memcpy(f->code + sizeof(op) + sizeof(cond), address->b, address->len);
 }
 
 /* Answered on error only, and a connection that has ended meanwhile is none: nothing is read. */

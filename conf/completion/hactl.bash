@@ -40,8 +40,8 @@ _hactl()
 			vip doctor is notify rejoin report" ;;
 		run | guard) words="$common --deadline" ;;
 		status) words="$common --json --watch" ;;
-		switchover) words="$common --to --dry-run --timeout" ;;
-		switchback) words="$common --dry-run --timeout" ;;
+		switchover) words="$common --to --dry-run --when-quiet --timeout" ;;
+		switchback) words="$common --dry-run --when-quiet --timeout" ;;
 		failover) words="$common --force --to --timeout" ;;
 		events) words='-c -s --state-dir --help --json -n -f' ;;
 		probe) words="$common --json $(_hactl_names probes)" ;;

@@ -45,7 +45,7 @@ static json_t *name_or_null(const char *name)
 
 struct change {
 	const char *to, *timeout_text;
-	bool dry_run, force;
+	bool dry_run, when_quiet, force;
 	us_t timeout;
 };
 
@@ -68,16 +68,16 @@ static int change_parse(struct cli *c, int argc, char **argv, const struct cli_o
 
 static int ask_switchover(const struct cli *c, const struct change *g)
 {
-	json_t *r = json_pack("{s:s, s:o, s:I, s:b}", "cmd", "switchover", "to", name_or_null(g->to), "timeout_ms",
-		(json_int_t)(g->timeout / US_PER_MS), "dry_run", g->dry_run);
-	return ask(c, r, g->timeout + ANSWER_GRACE);
+	json_t *r = json_pack("{s:s, s:o, s:I, s:b, s:b}", "cmd", "switchover", "to", name_or_null(g->to), "timeout_ms",
+		(json_int_t)(g->timeout / US_PER_MS), "dry_run", g->dry_run, "when_quiet", g->when_quiet);
+	return ask(c, r, (g->when_quiet ? 2 : 1) * g->timeout + ANSWER_GRACE);
 }
 
 int cli_switchover(struct cli *c, int argc, char **argv)
 {
 	struct change g = { 0 };
 	const struct cli_option own[] = { { "to", 't', &g.to, NULL }, { "timeout", 0, &g.timeout_text, NULL },
-		{ "dry-run", 0, NULL, &g.dry_run }, { 0 } };
+		{ "dry-run", 0, NULL, &g.dry_run }, { "when-quiet", 0, NULL, &g.when_quiet }, { 0 } };
 	if (change_parse(c, argc, argv, own, &g) < 0)
 		return EXIT_USAGE;
 	return ask_switchover(c, &g);
@@ -87,7 +87,7 @@ int cli_switchback(struct cli *c, int argc, char **argv)
 {
 	struct change g = { 0 };
 	const struct cli_option own[] = { { "to", 't', &g.to, NULL }, { "timeout", 0, &g.timeout_text, NULL },
-		{ "dry-run", 0, NULL, &g.dry_run }, { 0 } };
+		{ "dry-run", 0, NULL, &g.dry_run }, { "when-quiet", 0, NULL, &g.when_quiet }, { 0 } };
 	if (change_parse(c, argc, argv, own, &g) < 0)
 		return EXIT_USAGE;
 	struct conf *conf = cli_conf(c);

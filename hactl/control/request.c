@@ -17,7 +17,8 @@ static const struct {
 	struct field field[MAX_FIELDS];
 } commands[] = {
 	{ "status", { { 0 } } },
-	{ "switchover", { { "to", FIELD_NAME }, { "timeout_ms", FIELD_MILLIS }, { "dry_run", FIELD_FLAG } } },
+	{ "switchover", { { "to", FIELD_NAME }, { "timeout_ms", FIELD_MILLIS }, { "dry_run", FIELD_FLAG },
+				{ "when_quiet", FIELD_FLAG } } },
 	{ "failover", { { "to", FIELD_NAME }, { "timeout_ms", FIELD_MILLIS }, { "force", FIELD_FLAG } } },
 	{ "pause", { { "reason", FIELD_TEXT } } },
 	{ "resume", { { 0 } } },

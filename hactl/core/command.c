@@ -463,8 +463,8 @@ static void check_freeze(struct core *c)
 			alarm_at(c, end);
 			return;
 		}
-		say(c->cmd.c.reason, "writes were held for more than %lld ms",
-			(long long)(c->conf.max_freeze / US_PER_MS));
+		say(c->cmd.c.reason, "writes were held for %lld ms, and max_freeze is %lld ms",
+			(long long)((c->now - s->first_at) / US_PER_MS), (long long)(c->conf.max_freeze / US_PER_MS));
 		plan_undo(c);
 		return;
 	}

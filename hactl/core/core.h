@@ -225,6 +225,8 @@ struct core_action {
 	us_t until;	       /* GATE; STEP: authority_until, US_NEVER when it needs no authority */
 	int64_t db_start;      /* STEP_MYSQL_PROMOTE, STEP_MYSQL_UNFREEZE: fail, touching nothing, when the server's start is
 				  another one (what it had received, or semi-sync, may be gone with the restart); 0 any */
+	bool released;	       /* STEP_MYSQL_PROMOTE: the term was won by the other's word, so its databases are shut and nothing more
+				  arrives: replication may be ended behind the promotion */
 	us_t took_us;
 	int64_t rev;
 	enum role from, to;

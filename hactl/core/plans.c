@@ -280,6 +280,8 @@ static bool may_unfreeze(const struct core *c)
 
 static us_t time_for(const struct core *c, const struct step_def *def)
 {
+	if (def->action == STEP_MYSQL_FREEZE) /* the server itself gives it up by then */
+		return min_us(def->timeout, c->conf.max_freeze);
 	return def->action == STEP_FENCE ? c->conf.fence_timeout : def->timeout;
 }
 
@@ -308,6 +310,7 @@ static void dispatch(struct core *c, struct run_step *s)
 	a->db_start = s->def->action == STEP_MYSQL_PROMOTE    ? c->disk.bound_db
 		      : s->def->action == STEP_MYSQL_UNFREEZE ? c->frozen_db
 							      : 0;
+	a->released = s->def->action == STEP_MYSQL_PROMOTE && c->won_by_word;
 	if (s->def->action == STEP_MYSQL_FREEZE)
 		c->frozen_db = may_unfreeze(c) ? c->facts.db_start : NO_SERVER;
 }
@@ -369,7 +372,7 @@ static bool again_under_new_lease(struct core *c, struct run_step *s, enum step_
 }
 
 /* Everything received is executed: from here on the data of this term do not rest on the server's memory. Stored before the
- * gate can open. */
+ * gate can open: before the next steps, which a disk that refuses must keep from being taken (the simulation has found that). */
 static void promoted(struct core *c)
 {
 	if (!c->conf.lossless || (c->disk.served == c->disk.term && !c->disk.bound_db))

@@ -23,7 +23,7 @@ static struct pending *find(struct sup *s, uint32_t id)
 	return NULL;
 }
 
-static void give_to_core(struct sup *s, struct control_request *r, struct core_command *c)
+void ask_core(struct sup *s, struct control_request *r, struct core_command *c)
 {
 	struct pending *p = take_slot(s, r);
 
@@ -48,6 +48,7 @@ void ask_close(struct sup *s)
 		control_done(s->pending[i].request, EXIT_DEGRADED, NULL,
 			"hactl ended before the command did; see hactl status once it runs again");
 	}
+	before_close(s);
 	page_free(s->page);
 	control_free(s->control);
 }
@@ -110,31 +111,6 @@ static us_t timeout_of(json_t *args)
 	return ms > 0 ? ms * US_PER_MS : 30 * US_PER_SEC;
 }
 
-static void tell_plan(struct sup *s, struct control_request *r)
-{
-	enum step_kind step[CORE_MAX_STEPS];
-	int phase[CORE_MAX_STEPS];
-	size_t n = core_plan_steps(&s->core_conf, "switchover", step, phase), len = 0;
-	const struct db_facts *peer = &s->server[s->peer][DB_MYSQL].facts, *mine = &s->server[s->me][DB_MYSQL].facts;
-	const struct db_facts *standby;
-	char text[2048] = "", lag[32];
-	struct core_view v;
-
-	core_look(s->core, now_us(), &v);
-	standby = v.primary == s->me ? peer : mine;
-	STR_COPY(lag, "unknown");
-	if (standby->life == DB_UP && standby->lag != US_UNKNOWN)
-		duration_text(standby->lag, lag);
-	str_add(text, sizeof(text), &len, "plan for a switchover from %s (nothing was done):\n",
-		v.primary == NOBODY ? "nobody" : s->conf->node[v.primary].name);
-	for (size_t i = 0; i < n; i++)
-		str_add(text, sizeof(text), &len, "  %d. %s\n", phase[i] + 1, step_names[step[i]]);
-	str_add(text, sizeof(text), &len,
-		"  then the other node takes over\npresent lag of the standby: %s; lost by a failover now: %s", lag,
-		s->would_lose);
-	control_done(r, EXIT_DONE, NULL, "%s", text);
-}
-
 static void ask_switchover(struct sup *s, struct control_request *r, json_t *args)
 {
 	struct core_command c = { .kind = CMD_SWITCHOVER, .timeout = timeout_of(args) };
@@ -142,9 +118,11 @@ static void ask_switchover(struct sup *s, struct control_request *r, json_t *arg
 	if (target(s, r, args, &c.to))
 		return;
 	if (json_is_true(json_object_get(args, "dry_run")))
-		tell_plan(s, r);
+		before_tell(s, r);
+	else if (json_is_true(json_object_get(args, "when_quiet")))
+		before_wait(s, r, &c);
 	else
-		give_to_core(s, r, &c);
+		ask_core(s, r, &c);
 }
 
 static void ask_failover(struct sup *s, struct control_request *r, json_t *args)
@@ -167,7 +145,7 @@ static void ask_failover(struct sup *s, struct control_request *r, json_t *args)
 	}
 	journal_add(s->journal, LOG_LVL_WARN, "note", NULL, "an operator forces a failover to %s; lost by it: %s",
 		s->conf->node[c.to].name, s->would_lose);
-	give_to_core(s, r, &c);
+	ask_core(s, r, &c);
 }
 
 static void ask_pause(struct sup *s, struct control_request *r, json_t *args)
@@ -176,7 +154,7 @@ static void ask_pause(struct sup *s, struct control_request *r, json_t *args)
 	struct core_command c = { .kind = CMD_PAUSE, .to = NOBODY, .timeout = 10 * US_PER_SEC };
 
 	STR_COPY(c.reason, reason ? reason : "");
-	give_to_core(s, r, &c);
+	ask_core(s, r, &c);
 }
 
 static void ask_resume(struct sup *s, struct control_request *r, json_t *args)
@@ -184,7 +162,7 @@ static void ask_resume(struct sup *s, struct control_request *r, json_t *args)
 	struct core_command c = { .kind = CMD_RESUME, .to = NOBODY, .timeout = 10 * US_PER_SEC };
 
 	(void)args;
-	give_to_core(s, r, &c);
+	ask_core(s, r, &c);
 }
 
 /* Once what only this node holds was dealt with, it follows again; a divergence that is still there is found again by the comparison and
@@ -202,7 +180,7 @@ static void ask_rejoin(struct sup *s, struct control_request *r, json_t *args)
 	else if (json_is_true(json_object_get(args, "discard")))
 		rejoin_discard(s, r);
 	else
-		give_to_core(s, r, &c);
+		ask_core(s, r, &c);
 }
 
 static void ask_is(struct sup *s, struct control_request *r, json_t *args)

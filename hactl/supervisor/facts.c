@@ -426,6 +426,11 @@ void facts_observed(void *arg, const struct db_facts *f)
 
 /* --- what a failover now would lose ---------------------------------------------------------------------------------------------- */
 
+int64_t facts_unreceived(const struct sup *s, const struct core_view *v)
+{
+	return v->primary == NOBODY ? -1 : unreceived(s, v, &s->server[1 - v->primary][DB_MYSQL].facts);
+}
+
 void facts_would_lose(struct sup *s)
 {
 	struct core_view v;
@@ -434,9 +439,7 @@ void facts_would_lose(struct sup *s)
 	char at[32];
 
 	core_look(s->core, now_us(), &v);
-	n = !s->server[s->me][DB_MYSQL].db ? 0
-	    : v.primary == NOBODY	   ? -1
-					   : unreceived(s, &v, &s->server[1 - v.primary][DB_MYSQL].facts);
+	n = s->server[s->me][DB_MYSQL].db ? facts_unreceived(s, &v) : 0;
 	if (n >= 0 && v.primary == s->peer && v.peer == PEER_SILENT) { /* it may have gone on since its last word */
 		n = -1;
 		silent = v.peer_silent_us;

@@ -50,6 +50,8 @@ struct running {
 	struct proc *proc;    /* fence: the command under way */
 	struct timer *again;  /* fence: asks once more */
 	bool off_done;	      /* fence: the command says it has switched the other off; not yet confirmed */
+	bool released;	      /* as struct core_action.released */
+	char said[SENTENCE_MAX]; /* precheck: what will be cut short */
 	int stage;	      /* steps of several operations: which one runs */
 	us_t moved_at;	      /* a promotion that drains: when something moved last */
 	us_t told_at;	      /* and when the journal was told of it */
@@ -140,6 +142,7 @@ struct sup {
 	struct msg heard; /* newest accepted message of the peer */
 	us_t heard_at, heard_primary_at, hello_at;
 
+	struct before *before; /* NULL: none asked for yet */
 	struct rejoin *rejoin; /* NULL: never quarantined */
 	struct core_facts facts;
 	struct server server[NODES][DB_KIND_COUNT];
@@ -232,6 +235,7 @@ void link_watch(struct sup *s); /* once a second: a path that has fallen silent,
 void facts_observed(void *server, const struct db_facts *f); /* db_observed_fn */
 void facts_update(struct sup *s);
 void facts_would_lose(struct sup *s);
+int64_t facts_unreceived(const struct sup *s, const struct core_view *v); /* transactions; -1 unknown */
 bool facts_cut_off(const struct sup *s, const struct server *v, const struct db_facts *f); /* its lag is old news */
 bool facts_forget(struct sup *s); /* what is known of this node's servers is old; asks again. False: there are none */
 
@@ -272,7 +276,13 @@ void rejoin_close(struct sup *s);
 
 /* ask.c - commands from the socket; look.c - the status document; hooks.c */
 int ask_open(struct sup *s, struct err *e);
+void ask_core(struct sup *s, struct control_request *r, struct core_command *c);
 void ask_close(struct sup *s);
+/* before.c - what a planned change would meet now, asked of the servers before the core hears of it */
+void before_tell(struct sup *s, struct control_request *r); /* --dry-run */
+void before_wait(struct sup *s, struct control_request *r, const struct core_command *c); /* --when-quiet */
+void before_close(struct sup *s);
+
 void ask_progress(struct sup *s, const struct core_action *a);
 void ask_done(struct sup *s, const struct core_action *a);
 /* An alert to the journal, the log and the hooks. */

@@ -18,7 +18,7 @@ typedef int now_fn(struct sup *s, us_t until, struct err *e); /* a step that is 
 struct step_row {
 	enum { BY_CALL, BY_DATABASE, BY_FENCE } by;
 	now_fn *call;
-	struct stage stage[4];
+	struct stage stage[6];
 	int n_stages;
 };
 
@@ -87,8 +87,13 @@ static const struct step_row rows[] = {
 	[STEP_UPSTREAMS] = { .by = BY_CALL, .call = do_upstreams },
 	[STEP_HOOKS] = { .by = BY_CALL, .call = do_hooks },
 	[STEP_ADDRESS_DEL] = { .by = BY_CALL, .call = do_address_del },
-	[STEP_PRECHECK] = TWO(OP_PRECHECK, LOCAL, DB_MYSQL, OP_PRECHECK, LOCAL, DB_REDIS),
-	[STEP_MYSQL_FREEZE] = TWO(OP_FREEZE, LOCAL, DB_MYSQL, OP_POSITION, LOCAL, DB_MYSQL),
+	/* the standby executes what was written up to now, twice: what the freeze will have to wait for is what came in meanwhile */
+	[STEP_PRECHECK] = { .by = BY_DATABASE,
+		.n_stages = 6,
+		.stage = { { OP_PRECHECK, LOCAL, DB_MYSQL }, { OP_PRECHECK, LOCAL, DB_REDIS },
+			{ OP_POSITION, LOCAL, DB_MYSQL }, { OP_REACH, PEER, DB_MYSQL },
+			{ OP_POSITION, LOCAL, DB_MYSQL }, { OP_REACH, PEER, DB_MYSQL } } },
+	[STEP_MYSQL_FREEZE] = ONE(DB_MYSQL, OP_FREEZE, LOCAL),
 	[STEP_MYSQL_UNFREEZE] = ONE(DB_MYSQL, OP_UNFREEZE, LOCAL),
 	[STEP_MYSQL_REACH] = ONE(DB_MYSQL, OP_REACH, PEER),
 	[STEP_REDIS_HANDOVER] = ONE(DB_REDIS, OP_HANDOVER, LOCAL),
@@ -145,13 +150,21 @@ static void look_again(struct server *v)
 static bool keep_position(struct running *r, const char *text, struct err *e)
 {
 	enum db_op op = rows[r->kind].stage[r->stage].op;
-	bool gives = op == OP_POSITION || op == OP_SYNC_ON;
+	bool gives = op == OP_POSITION || op == OP_FREEZE || op == OP_SYNC_ON;
 	char *keep = !gives ? NULL : r->kind == STEP_SYNC_ON ? r->reach : r->s->frozen_at;
 
 	if (!keep || str_copy(keep, GTID_MAX, text))
 		return true;
 	err_set(e, "the replication position is longer than %d bytes and cannot be compared", GTID_MAX - 1);
 	return false;
+}
+
+static void keep_words(struct running *r, const char *text)
+{
+	const struct stage *g = &rows[r->kind].stage[r->stage];
+
+	if (g->op == OP_PRECHECK && g->kind == DB_MYSQL)
+		STR_COPY(r->said, text);
 }
 
 /* A pair may have one kind of database only: what a step asks of the other kind is left out. Everything left out: done. */
@@ -245,8 +258,8 @@ static void on_operation(void *arg, enum db_outcome outcome, us_t took, const ch
 		steps_end(r, outcome == DB_FAILED ? STEP_FAILED : STEP_UNKNOWN, text);
 	else if (!keep_position(r, text, &e))
 		steps_end(r, STEP_FAILED, e.text);
-	else if (r->stage++, skip_stages(r))
-		steps_end(r, STEP_OK, text);
+	else if (keep_words(r, text), r->stage++, skip_stages(r))
+		steps_end(r, STEP_OK, r->kind == STEP_PRECHECK ? r->said : text);
 	else if (!next_stage(r, &e))
 		steps_end(r, STEP_FAILED, e.text);
 	look_again(v);
@@ -269,7 +282,7 @@ static bool next_stage(struct running *r, struct err *e)
 	struct sup *s = r->s;
 	us_t left = r->deadline - now_us();
 	bool drains = g->op == OP_PROMOTE && g->kind == DB_MYSQL;
-	char until[24];
+	char until[40];
 	const char *arg = g->op == OP_RECEIVE ? r->reach : g->op == OP_REACH ? s->frozen_at : drains ? until : NULL;
 
 	if (left <= 0) {
@@ -285,7 +298,7 @@ static bool next_stage(struct running *r, struct err *e)
 		err_set(e, "no such server is configured");
 		return false;
 	}
-	snprintf(until, sizeof(until), "%lld", (long long)r->until);
+	snprintf(until, sizeof(until), "%lld%s", (long long)r->until, r->released ? " released" : "");
 	r->call = db_start(
 		r->server->db, g->op, arg, drains && left > drain_turn ? drain_turn : left, on_operation, r, e);
 	if (!r->call)
@@ -307,9 +320,13 @@ void steps_start(struct sup *s, const struct core_action *a)
 		pump_step(s, a->serial, STEP_FAILED, 0, "too many steps at once");
 		return;
 	}
-	*r = (struct running){
-		.s = s, .used = true, .serial = a->serial, .kind = a->step, .started = now, .until = a->until
-	};
+	*r = (struct running){ .s = s,
+		.used = true,
+		.serial = a->serial,
+		.kind = a->step,
+		.started = now,
+		.until = a->until,
+		.released = a->released };
 	r->timeout = a->timeout_us;
 	r->deadline = now + a->timeout_us;
 	/* the core was right when it asked; a stall since then may have ended the authority */

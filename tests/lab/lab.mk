@@ -15,6 +15,12 @@ kills: all
 chaos: all
 	BUILD=$(abspath $(BUILD)) HACTL=$(abspath $(BUILD))/hactl /usr/bin/python3 tests/lab/chaos.py $(ROUNDS) $(SEED) $(DATABASE)
 
+#   make switchovers ROUNDS=50 DATABASE=MySQL       planned changes to and fro under load; the clients' own time-out is CLIENT_TIMEOUT
+CLIENT_TIMEOUT ?= 5
+.PHONY: switchovers
+switchovers: all
+	BUILD=$(abspath $(BUILD)) HACTL=$(abspath $(BUILD))/hactl /usr/bin/python3 tests/lab/switchovers.py $(ROUNDS) $(DATABASE) $(CLIENT_TIMEOUT) 4
+
 # what is shortened in `make lab`, at its full length
 .PHONY: lab-long
 lab-long: all

@@ -1,6 +1,9 @@
 """Changes somebody asked for, and the first start on a pair in service."""
+import concurrent.futures
+import contextlib
 import re
 
+import flavour
 import net
 from pair import holds, now, wait_for
 
@@ -45,14 +48,16 @@ def test_switchover_and_back_under_load(either, service):
     pair = either
     with service(pair, name=f"switchover {pair.database.name}") as s:
         planned(pair, s, ["switchover"], "n1", "n2")
-        pair.wait_ready(primary="n2")
+        with s.quiet():  # a busy machine's replica does not catch up with its own clients
+            pair.wait_ready(primary="n2")
         s.end("n2", ["n1", "n2"], redis_lossless=True)
     wait_for(lambda: pair.replicating("n1"), 20, "n1 follows")
     assert not pair.writable("n1")
     assert pair.status("n2")["last_change"]["kind"] == "switchover"
     with service(pair, name=f"switchback {pair.database.name}") as s:
         planned(pair, s, ["switchback"], "n2", "n1")
-        pair.wait_ready(primary="n1")
+        with s.quiet():
+            pair.wait_ready(primary="n1")
         s.end("n1", ["n2", "n1"], redis_lossless=True)
 
 
@@ -66,7 +71,10 @@ def test_dry_run_changes_nothing(pair, service):
     with service(pair, timeout=5) as s:
         pair.wait_ready()
         r = pair.hactl("n1", "switchover", "--dry-run")
-        assert r.returncode == 0 and len(r.stdout.splitlines()) >= 3, r.stdout + r.stderr
+        assert r.returncode == 0 and "mysql freeze" in r.stdout, r.stdout + r.stderr
+        assert re.search(r"not received, \d+ transactions not applied; heard of .*before \d", r.stdout), r.stdout
+        with transaction(pair, "n1"):
+            wait_for(lambda: "rolled back: root" in pair.hactl("n1", "switchover", "--dry-run").stdout, 20, "the open transaction is named")
         log, _ = s.end("n1", ["n1"], redis_lossless=True)
     assert not log.errors and pair.role("n1") == "primary"
 
@@ -88,17 +96,81 @@ def test_switchover_to_the_primary_and_to_nobody(pair):
     assert pair.role("n1") == "primary"
 
 
-def test_switchover_is_undone_when_a_table_is_locked(pair, service):
-    """LOCK TABLES keeps the freeze waiting: writes go on as before, and the operator is told."""
-    with service(pair) as s:
+SOURCE = {"MariaDB": "master", "MySQL": "source"}
+
+
+@contextlib.contextmanager
+def transaction(pair, node):
+    """Has written and waits for its client."""
+    with flavour.connect(f"{pair[node].dir}/mysql.sock") as db, db.cursor() as c:
+        c.execute("BEGIN")
+        c.execute("INSERT INTO lab.w VALUES (1, 0)")
+        yield
+        c.execute("ROLLBACK")
+
+
+def undone(pair, s, r, why):
+    """Writes go on as before, protected as before, and the operator was told."""
+    assert r[0] == 1 and re.search(why, r[1]), r
+    since = now()
+    s.acknowledged_by("n1", since=since)
+    assert pair.role("n1") == "primary" and pair.writable("n1") and not pair.writable("n2")
+    assert pair.sql("n1", f"SELECT @@global.rpl_semi_sync_{SOURCE[pair.database.name]}_enabled")[0] == 1, "semi-sync as before"
+
+
+def pending_freeze(pair):
+    return pair.sql("n1", "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SET /* hactl freeze%'")[0]
+
+
+def test_switchover_is_taken_back_when_writes_would_be_held_too_long(either, service):
+    """LOCK TABLES keeps the freeze waiting; then a statement does, and while it does the standby's server stands still."""
+    pair = either
+    with service(pair, timeout=5) as s:
         locker = pair.lock_table("n1", "lab.held WRITE")
         r = pair.hactl("n1", "switchover")
-        assert r.returncode == 1 and (r.stdout + r.stderr).strip()
-        since = now()
-        s.acknowledged_by("n1", since=since)
+        undone(pair, s, (r.returncode, r.stdout + r.stderr), "LOCK TABLES|table locks|max_freeze")
         locker.stdin.close()
-        s.end("n1", ["n1"])
-    assert pair.role("n1") == "primary" and pair.writable("n1")
+        locker.wait(10)
+        pair.wait_ready(primary="n1")
+
+        with flavour.connect(f"{pair['n1'].dir}/mysql.sock") as db, db.cursor() as c:
+            c.execute("INSERT INTO lab.held VALUES (1)")
+            c.execute("SELECT CONNECTION_ID()")
+            number = c.fetchone()[0]
+            with concurrent.futures.ThreadPoolExecutor() as pool:
+                held = pool.submit(lambda: c.execute("UPDATE lab.held SET a = 1 + SLEEP(20)"))
+                asked = pool.submit(pair.hactl, "n1", "switchover")
+                wait_for(lambda: pending_freeze(pair) or asked.done(), 20, "the freeze waits")
+                with pair.frozen("n2", "mysql"):
+                    pair.sql("n1", f"KILL QUERY {number}")
+                    r = asked.result(30)
+                assert held.exception(20), "it was ended"
+        undone(pair, s, (r.returncode, r.stdout + r.stderr), "taken back.*(held|frozen|long statements)")
+        assert [e for e in pair.events("n1") if e["kind"] == "change" and not e["change"]["ok"] and e["change"]["steps"]], "with milliseconds"
+        assert [e for e in pair.events("n1") if "taken back" in e["text"]], "and why"
+        pair.wait_ready(primary="n1")
+        s.end("n1", ["n1"], redis_lossless=True)
+
+
+def test_switchover_when_quiet(pair, service):
+    """A transaction that waits for its client is waited for; when it does not end in time, nothing was frozen."""
+    with service(pair) as s:
+        pair.wait_ready()
+        with transaction(pair, "n1"):
+            wait_for(lambda: "rolled back" in pair.hactl("n1", "switchover", "--dry-run").stdout, 20, "the transaction is seen")
+            r = pair.hactl("n1", "switchover", "--when-quiet", "--timeout", "500ms")
+            assert r.returncode == 1 and "did not become quiet" in r.stderr and "rolled back: root" in r.stderr, r.stdout + r.stderr
+            assert pair.role("n1") == "primary"
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            with transaction(pair, "n1"):
+                wait_for(lambda: "rolled back" in pair.hactl("n1", "switchover", "--dry-run").stdout, 20, "the transaction is seen")
+                asked = pool.submit(pair.hactl, "n1", "switchover", "--when-quiet")
+                holds(lambda: not asked.done(), 1, "it waits")
+            r = asked.result(60)
+        assert r.returncode == 0, r.stdout + r.stderr
+        pair.wait_primary("n2")
+        s.acknowledged_by("n2")
+        s.end("n2", ["n1", "n2"], redis_lossless=True)
 
 
 def test_switchover_is_refused_before_anything_is_frozen_when_redis_stalls(pair, service):

@@ -206,7 +206,10 @@ static void test_usage(void **state)
 static void test_asks(void **state)
 {
 	static const struct row rows[] = {
-		{ "switchover", 0, "{\"cmd\":\"switchover\",\"dry_run\":false,\"timeout_ms\":30000,\"to\":null}" },
+		{ "switchover", 0,
+			"{\"cmd\":\"switchover\",\"dry_run\":false,\"timeout_ms\":30000,\"to\":null,\"when_quiet\":"
+			"false}" },
+		{ "switchover --when-quiet", 0, "\"when_quiet\":true" },
 		{ "switchover --to n2 --timeout 1500ms", 0, "\"timeout_ms\":1500,\"to\":\"n2\"" },
 		{ "switchover --to n2", 0, "  mysql freeze               3.1 ms  ok\n" },
 		{ "switchover --dry-run", 0, "\"dry_run\":true" },
@@ -302,6 +305,7 @@ static void test_conf(void **state)
 	static const struct row some[] = {
 		{ "switchback", 0, "\"to\":\"n2\"" },
 		{ "switchback --dry-run --timeout 2s", 0, "\"dry_run\":true,\"timeout_ms\":2000,\"to\":\"n2\"" },
+		{ "switchback --when-quiet", 0, "\"to\":\"n2\",\"when_quiet\":true" },
 		{ "switchback --to n1", 1, "use `hactl switchover --to n1`" },
 		{ "probe", 1, "up" },
 		{ "probe yes", 0, "yes" },

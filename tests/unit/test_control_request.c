@@ -75,10 +75,11 @@ static void test_taken(void **state)
 		const char *line, *object;
 	} rows[] = {
 		{ "{\"cmd\":\"status\"}\r", "{\"cmd\":\"status\"}" },
-		{ "{\"cmd\":\"switchover\"}",
-			"{\"cmd\":\"switchover\",\"to\":null,\"timeout_ms\":30000,\"dry_run\":false}" },
+		{ "{\"cmd\":\"switchover\"}", "{\"cmd\":\"switchover\",\"to\":null,\"timeout_ms\":30000,\"dry_run\":"
+					      "false,\"when_quiet\":false}" },
 		{ "{\"cmd\":\"switchover\",\"to\":\"n2\",\"timeout_ms\":5,\"dry_run\":true}",
-			"{\"cmd\":\"switchover\",\"to\":\"n2\",\"timeout_ms\":5,\"dry_run\":true}" },
+			"{\"cmd\":\"switchover\",\"to\":\"n2\",\"timeout_ms\":5,\"dry_run\":true,\"when_quiet\":"
+			"false}" },
 		{ "{\"cmd\":\"failover\",\"to\":null}",
 			"{\"cmd\":\"failover\",\"to\":null,\"timeout_ms\":30000,\"force\":false}" },
 		{ "{\"cmd\":\"pause\"}", "{\"cmd\":\"pause\",\"reason\":\"\"}" },

@@ -512,6 +512,7 @@ static void what_was_asked_before_an_operation_ended(void **state)
 	assert_true(b->s.facts.writable); /* asked before the end, answered after it */
 	assert_int_equal(v->stale, RENEWING);
 	see(b, ME, DB_REDIS, red_replica);
+	assert_int_equal(v->stale, FRESH);
 	assert_false(b->s.facts.writable);
 	v->ops = 1;
 	see(b, ME, DB_REDIS, (struct db_facts){ .life = DB_DEAD });
