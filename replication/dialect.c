@@ -11,19 +11,20 @@
 	"WHERE VARIABLE_NAME IN ('RPL_SEMI_SYNC_MASTER_ENABLED', 'RPL_SEMI_SYNC_SLAVE_ENABLED') UNION ALL "            \
 	"SELECT LOWER(VARIABLE_NAME), VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS "                           \
 	"WHERE VARIABLE_NAME IN ('RPL_SEMI_SYNC_MASTER_CLIENTS', 'RPL_SEMI_SYNC_MASTER_WAIT_SESSIONS', "               \
-	"'RPL_SEMI_SYNC_MASTER_YES_TX')"
+	"'RPL_SEMI_SYNC_MASTER_YES_TX', 'THREADS_CONNECTED')"
 
 #define MYSQL_COUNTERS                                                                                                 \
 	"SELECT LOWER(VARIABLE_NAME) AS name, VARIABLE_VALUE AS value FROM performance_schema.global_variables "       \
 	"WHERE VARIABLE_NAME LIKE 'rpl\\_semi\\_sync\\_%%\\_enabled' UNION ALL "                                       \
 	"SELECT LOWER(VARIABLE_NAME), VARIABLE_VALUE FROM performance_schema.global_status "                           \
-	"WHERE VARIABLE_NAME LIKE 'rpl\\_semi\\_sync\\_%%' AND VARIABLE_NAME REGEXP "                                  \
-	"'_(clients|wait_sessions|yes_tx)$'"
+	"WHERE (VARIABLE_NAME LIKE 'rpl\\_semi\\_sync\\_%%' AND VARIABLE_NAME REGEXP "                                 \
+	"'_(clients|wait_sessions|yes_tx)$') OR VARIABLE_NAME = 'Threads_connected'"
 
 #define MYSQL_OBSERVE                                                                                                  \
 	"SELECT VERSION() AS version, @@global.server_uuid AS origin, @@global.read_only AS read_only, "               \
 	"@@global.gtid_executed AS executed, "                                                                         \
-	"@@global.gtid_executed AS applied, @@global.gtid_purged AS purged, "                                          \
+	"@@global.max_connections AS max_connections, @@global.gtid_executed AS applied, @@global.gtid_purged AS "     \
+	"purged, "                                                                                                     \
 	"(SELECT FLOOR(UNIX_TIMESTAMP() - VARIABLE_VALUE) FROM performance_schema.global_status WHERE VARIABLE_NAME "  \
 	"= 'Uptime') "                                                                                                 \
 	"AS db_start, (SELECT COUNT(*) FROM performance_schema.processlist WHERE COMMAND LIKE 'Binlog Dump%%') AS "    \
@@ -98,7 +99,7 @@ static const struct dialect dialects[] = {
 			{
 				[ST_OBSERVE] =
 					"SELECT VERSION() AS version, @@global.server_id AS origin, @@global.read_only AS read_only, @@global.gtid_binlog_state AS executed, "
-					"@@global.gtid_slave_pos AS applied, '' AS purged, "
+					"@@global.max_connections AS max_connections, @@global.gtid_slave_pos AS applied, '' AS purged, "
 					"(SELECT FLOOR(UNIX_TIMESTAMP() - VARIABLE_VALUE) FROM information_schema.GLOBAL_STATUS "
 					"WHERE VARIABLE_NAME = 'UPTIME') AS db_start, "
 					/* not the process list: each look at it makes a table on disk, and 10.11 has been seen to

@@ -10,6 +10,7 @@ static const char *const routines[OP_COUNT] = {
 	[OP_UNFREEZE] = "unfreeze",
 	[OP_POSITION] = "position",
 	[OP_REACH] = "reach",
+	[OP_RECEIVE] = "receive",
 	[OP_DEMOTE] = "demote", /* with "freeze" on a second connection */
 	[OP_FOLLOW] = "follow",
 	[OP_SYNC_ON] = "sync_on",
@@ -82,6 +83,7 @@ static char *make_args(const struct mysql_call *c, const char *position)
 	json_object_set_new(o, "timeout_ms", json_integer(left(c) / US_PER_MS));
 	json_object_set_new(o, "tag", json_string(c->tag));
 	json_object_set_new(o, "brief", json_boolean(c->mysql->forgetting != NULL));
+	json_object_set_new(o, "required", json_boolean(t->semi_required));
 	if (position)
 		json_object_set_new(o,
 			c->base.op == OP_EXPORT	   ? "dir"

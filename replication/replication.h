@@ -26,6 +26,7 @@ struct db_target {
 	char peer_user[64], peer_password[256]; /* Redis: masterauth */
 	us_t max_lag;
 	bool semi_sync; /* auto or required: the semi-sync sides are ours to set */
+	bool semi_required; /* this server takes no writes without the source side */
 };
 
 enum db_life {
@@ -62,6 +63,8 @@ struct db_facts {
 	char executed[GTID_MAX], received[GTID_MAX], purged[GTID_MAX];
 	bool semi_source_on, semi_replica_on;
 	int semi_clients;  /* semi-sync replicas connected to this source */
+	int semi_waiting;  /* commits that wait here for an acknowledgement */
+	int connections, max_connections; /* taken, and how many there are; 0 unknown */
 	us_t semi_stalled; /* for how long commits have waited here without one being acknowledged */
 	int64_t db_start;  /* changes with every restart of the server; 0 unknown */
 	uint64_t offset;   /* Redis: master_repl_offset / slave offset */
@@ -70,14 +73,16 @@ struct db_facts {
 };
 
 enum db_op {
-	OP_PROMOTE, /* unplanned and idempotent: drain what was received (no loss), open writes, stop replicating afterwards. MySQL: comes
+	OP_PROMOTE, /* unplanned and idempotent: drain what was received (no loss), open writes, stop replicating afterwards. Source side of
+		       semi-sync off; with semi_required on, before writes are open. MySQL: comes
 		       back every second with DB_MORE or DB_WAITS while it drains; start it again until it is done. arg: the moment
 		       (now_us) from which writes must not be opened any more, or NULL */
-	OP_VERIFY_PRIMARY, /* writable and no replica; read only */
+	OP_VERIFY_PRIMARY, /* writable and no replica, with semi_required its source side on; read only */
 	OP_FREEZE, /* planned, bounded on the server; refused cleanly: still writable. Sessions' open work may commit before */
 	OP_UNFREEZE,
 	OP_POSITION, /* result text: executed position (MySQL GTID set / MariaDB gtid_binlog_pos; Redis offset) */
 	OP_REACH,    /* arg: a position; waits until this server has executed it */
+	OP_RECEIVE,  /* MySQL. arg: a position; waits until this replica has it: executed, or received and kept for the applier */
 	OP_DEMOTE, /* live old primary: freeze started, clients ended, semi-sync source off, freeze awaited. Dead: fine */
 	OP_FOLLOW,   /* replicate from peer_host unless diverged ("diverged: …"); read-only first; idempotent */
 	OP_HANDOVER, /* Redis, on the master: FAILOVER to the peer, awaited, clients ended */
@@ -115,7 +120,8 @@ const struct db_facts *db_look(const struct db *d);
 void db_hurry(struct db *d);		       /* observe now */
 void db_interval(struct db *d, us_t interval); /* faster under suspicion */
 /* Starts op; several may be under way on one server (observation never waits behind them). done exactly once unless cancelled.
- * arg_text: OP_REACH's position, OP_EXPORT's folder, OP_PROMOTE's end of authority, else NULL. Returns a handle for db_cancel, or NULL with e. */
+ * arg_text: OP_REACH's and OP_RECEIVE's position, OP_EXPORT's folder, OP_PROMOTE's end of authority, else NULL. Returns a handle for
+ * db_cancel, or NULL with e. */
 struct db_call;
 struct db_call *db_start(
 	struct db *d, enum db_op op, const char *arg_text, us_t timeout, db_done_fn *done, void *arg, struct err *e);
@@ -128,6 +134,9 @@ int gtid_contains(bool mariadb, const char *of, const char *have);
 int gtid_lost(bool mariadb, const char *own, const char *theirs, const char *origin);
 /* Transactions in `of` that `have` lacks; -1 unknown. */
 int64_t gtid_missing(bool mariadb, const char *of, const char *have);
+/* Transactions in `of` that a replica has neither executed nor received; -1 unknown. MySQL's set of what was received begins with the
+ * replica's configuration and is no history. */
+int64_t gtid_unreceived(bool mariadb, const char *of, const char *executed, const char *received);
 
 /* For `hactl doctor`: everything about a server that its judgment needs, read and never changed. MySQL: the helper's routines "examine"
  * (as hactl's account), "examine_admin" (as the server's administrator), "examine_self" (any account); see sql_doctor.c. Redis:

@@ -13,6 +13,7 @@ const struct sql_routine replication_sql_routines[] = {
 	{ "demote", routine_demote },
 	{ "position", routine_position },
 	{ "reach", routine_reach },
+	{ "receive", routine_receive },
 	{ "follow", routine_follow },
 	{ "sync_on", routine_sync_on },
 	{ "sync_off", routine_sync_off },

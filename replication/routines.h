@@ -59,6 +59,7 @@ bool applier_waits(const struct channel *c); /* for a lock that somebody else ho
 enum writes { WRITES_OPEN, WRITES_HALF, WRITES_SHUT };
 int read_only(struct task *t, struct err *e);				 /* enum writes, or -1 */
 int set_semi_source(struct task *t, bool on, struct err *e);		 /* absent plugin: fine when off */
+int semi_source_wait(struct task *t, struct err *e); /* on, and every commit waits for a replica, however long it takes */
 int executed_set(struct task *t, char *out, size_t size, struct err *e); /* all of this server's history */
 /* Has the applier executed all that was received? */
 int drained(struct task *t, const struct channel *c, struct err *e);
@@ -71,7 +72,7 @@ int check_way_back(struct task *t, struct err *e);
 int freeze(struct task *t, const char *tag, us_t bound, struct err *e);
 
 sql_routine_fn routine_observe, routine_ping, routine_promote, routine_verify, routine_forget, routine_freeze,
-	routine_abort, routine_unfreeze, routine_demote, routine_position, routine_reach, routine_follow,
+	routine_abort, routine_unfreeze, routine_demote, routine_position, routine_reach, routine_receive, routine_follow,
 	routine_sync_on, routine_sync_off, routine_kill_clients, routine_precheck, routine_examine,
 	routine_examine_admin, routine_examine_self, routine_export, routine_clone, routine_cloned;
 

@@ -52,6 +52,7 @@ static void put_vars(json_t *facts, const json_t *row, bool mariadb, char *execu
 	json_object_set_new(facts, "executed", json_string(executed));
 	json_object_set_new(facts, "purged", json_string(row_text(row, "purged")));
 	json_object_set_new(facts, "db_start", json_integer(row_int(row, "db_start", 0)));
+	json_object_set_new(facts, "max_connections", json_integer(row_int(row, "max_connections", 0)));
 	json_object_set_new(facts, "replicas", json_integer(row_int(row, "replicas", 0)));
 }
 
@@ -62,7 +63,7 @@ static void put_semi(json_t *facts, const json_t *rows)
 	} names[] = { { "sync_master_enabled", "semi_source" }, { "sync_source_enabled", "semi_source" },
 		{ "sync_slave_enabled", "semi_replica" }, { "sync_replica_enabled", "semi_replica" } },
 	  counters[] = { { "_clients", "semi_clients" }, { "_wait_sessions", "semi_waiting" },
-		  { "_yes_tx", "semi_acked" } };
+		  { "_yes_tx", "semi_acked" }, { "threads_connected", "connections" } };
 	size_t i;
 	json_t *row;
 	json_array_foreach(rows, i, row)

@@ -1,7 +1,7 @@
 /* sql_promote.c - a replica becomes a primary, without losing what it received and without waiting for the dead source.
  *
  * Order (FACTS, measured): drain with the applier running; stop the applier only; semi-sync source off, or a lone primary's commits
- * wait; open writes. The receiver is stopped and the configuration forgotten afterwards by routine_forget on another connection, because
+ * wait; open writes. "required" is the other way round: on, before writes are open. The receiver is stopped and the configuration forgotten afterwards by routine_forget on another connection, because
  * stopping it waits for a dead source. MariaDB throws relay logs away when both threads are stopped and one is started: an applier that
  * is found stopped is started only while the receiver still runs.
  *
@@ -155,16 +155,21 @@ int routine_promote(void *db, const char *args, char *out, size_t cap, struct er
 	us_t start = now_us(), drained_at;
 	char ended[400] = "";
 	enum drain drain;
+	bool required;
 	int ro;
 
-	if (task_open(&t, db, args, out, cap, e) < 0)
+	if (task_open(&t, db, args, out, cap, e) < 0 || (ro = read_only(&t, e)) < 0)
 		return -1;
-	/* on a replica the source side stalls the applier for every event: off before draining */
-	if (set_semi_source(&t, false, e) < 0)
+	required = task_bool(&t, "required");
+	/* On a replica the source side stalls the applier for every event: off before draining. Where commits may wait (the server is
+	 * not wholly read-only) that would acknowledge them. */
+	if (!(required && ro != WRITES_SHUT) && set_semi_source(&t, false, e) < 0)
 		return -1;
 	drain = drain_and_stop(&t, c, e);
 	if (drain != DRAIN_DONE)
 		return drain == DRAIN_FAILED ? -1 : 0;
+	if (required && semi_source_wait(&t, e) < 0)
+		return -1;
 	drained_at = now_us();
 	if (too_late(&t))
 		return task_say(&t, PROMOTE_MORE "nothing left");
@@ -179,6 +184,16 @@ int routine_promote(void *db, const char *args, char *out, size_t cap, struct er
 		(double)(now_us() - start) / 1000, ended);
 }
 
+static int semi_source_is_on(struct task *t, struct err *e)
+{
+	const struct semi_words *w = semi_words_of(t->db, e);
+	char v[16];
+
+	if (!w || sql_value(t->db, v, sizeof(v), e, "SELECT @@global.rpl_semi_sync_%s_enabled", w->source) < 0)
+		return -1;
+	return v[0] == '1';
+}
+
 /* A stopped applier cannot write, so a source whose removal still waits for the net timeout is no obstacle. */
 int routine_verify(void *db, const char *args, char *out, size_t cap, struct err *e)
 {
@@ -191,6 +206,8 @@ int routine_verify(void *db, const char *args, char *out, size_t cap, struct err
 	ro = read_only(&t, e);
 	if (ro)
 		return ro < 0 ? -1 : err_set(e, "the server is read-only");
+	if (task_bool(&t, "required") && semi_source_is_on(&t, e) <= 0)
+		return e->text[0] ? -1 : err_set(e, "the server is writable and its source side of semi-sync is off");
 	if (task_bool(&t, "brief"))
 		return task_say(&t, "writable; the old source is still being removed");
 	if (channel_read(&t, c, e) < 0)

@@ -136,6 +136,7 @@ static void mysql_target(const struct conf_node *n, const struct conf_node *peer
 	STR_COPY(t->repl_ca_file, peer->mysql.ca_file);
 	t->max_lag = m->max_lag;
 	t->semi_sync = m->semi_sync != SEMI_SYNC_OFF;
+	t->semi_required = m->semi_sync == SEMI_SYNC_REQUIRED;
 	STR_COPY(t->binlog_tool, m->binlog_tool);
 }
 
@@ -203,6 +204,7 @@ void specs_core(const struct conf *c, int me, struct core_conf *out)
 		.has_upstreams = c->n_upstreams > 0,
 		.has_hooks = c->hooks.on_primary[0] || c->hooks.on_standby[0],
 		.lossless = n->mysql.present && n->mysql.semi_sync != SEMI_SYNC_OFF,
+		.required = n->mysql.present && n->mysql.semi_sync == SEMI_SYNC_REQUIRED,
 		.max_freeze = n->mysql.present ? n->mysql.max_freeze : US_PER_SEC,
 		.flap_window = c->flap_window };
 	for (int i = 0; i < NODES; i++)

@@ -157,6 +157,17 @@ static json_t *in_sync_json(const struct status_view *v, int node)
 	return gates && standby ? json_boolean(v->core->in_sync) : json_null();
 }
 
+/* Since when commits wait for an absent standby: only its own supervisor knows. */
+static json_t *waiting_json(const struct status_view *v, int node)
+{
+	char at[32];
+
+	if (node != v->me || !v->core->writes_wait_us)
+		return json_null();
+	wall_text(wall_us() - v->core->writes_wait_us, at);
+	return json_string(at);
+}
+
 /* What an answer of now says; of a server that does not answer, nothing is known. */
 static json_t *mysql_json(const struct status_view *v, int node)
 {
@@ -175,6 +186,7 @@ static json_t *mysql_json(const struct status_view *v, int node)
 		put(o, "semi_sync", json_boolean(f->semi_source_on));
 		put(o, "semi_sync_clients", json_integer(f->semi_clients));
 		put(o, "replicas", json_integer(f->replicas));
+		put(o, "writes_wait_since", waiting_json(v, node));
 		return o;
 	}
 	put(o, "lag_ms", v->mysql_cut_off ? json_null() : whole_millis(f->lag));

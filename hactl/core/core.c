@@ -182,7 +182,7 @@ void core_init(
 	c->promise = core_broken.boot_bid ? now : now + c->promise_span; /* we may have promised just before the end */
 	c->heard = core_broken.boot_bid ? now - c->suspicion - 1 : now;
 	c->acked = now;
-	c->shut_since = c->loss_at = US_NEVER;
+	c->shut_since = c->loss_at = c->away_since = US_NEVER;
 	/* a word once given stands; what it said about data is known again only where the disk tells */
 	c->releasing = c->disk.term && c->disk.owner == NOBODY && c->disk.released == c->disk.term;
 	c->release_ok = c->releasing && c->disk.bound_db;
@@ -346,32 +346,55 @@ static void check_primary(struct core *c)
  * the address until the record is false. */
 static void check_protection(struct core *c)
 {
-	bool relied = c->sync_maybe || c->sync == SYNC_IN || c->sync == SYNC_WRITING;
+	bool strict = sync_strict(c) && c->facts_at > c->role_since && !core_broken.bare_required;
+	bool relied = strict || c->sync_maybe || c->sync == SYNC_IN || c->sync == SYNC_WRITING;
 	bool bare =
 		c->role == ROLE_PRIMARY && c->conf.lossless && relied && c->facts.mysql_writable && !c->facts.semi_on;
 
 	if (bare && !c->gate_held) {
 		sync_must_drop(c);
-		if (!c->sync_maybe)
+		if (!c->sync_maybe && !strict)
 			return; /* manual mode: only this primary's own word would have said so */
 		core_gate_shut(c);
 		c->gate_held = true;
-		note(c, 4, "semi-sync was found off on %s: the gate is shut until the record says so", my_name(c));
+		note(c, 4, "semi-sync was found off on %s: the gate is shut until %s", my_name(c),
+			strict ? "it is on" : "the record says so");
 	}
-	if (c->gate_held && !c->sync_maybe)
+	if (c->gate_held && !c->sync_maybe && !(strict && bare))
 		c->gate_held = false;
+	if (strict && bare && !plan_busy(c) && !c->stopping)
+		role_event(c, RE_REOPEN, "semi-sync, which is required, was found off on %s", my_name(c));
+}
+
+/* Clients that give up and come back leave their waiting commits behind, each with its connection, and the standby needs one to
+ * end the waiting: no new clients before there is room again. */
+static void check_room(struct core *c)
+{
+	bool crowded = c->role == ROLE_PRIMARY && sync_strict(c) && c->facts.crowded;
+
+	if (crowded == c->gate_crowded)
+		return;
+	c->gate_crowded = crowded;
+	if (crowded)
+		core_gate_shut(c);
+	note(c, crowded ? 4 : 5,
+		crowded ? "too many writes wait for %s: the gate is shut so that it finds a free connection"
+			: "fewer writes wait for %s: the gate opens again",
+		peer_name(c));
 }
 
 /* The same found at the start, while the last lease may still keep the gate open: left alone unless the record may be true. */
 static void check_protection_at_start(struct core *c)
 {
 	bool ours = c->conf.lossless && c->disk.term && c->disk.owner == me_of(c);
-	bool bare = ours && !c->gate_on && c->sync_maybe && c->facts.mysql_writable && !c->facts.semi_on;
+	bool relied = c->sync_maybe || sync_strict(c);
+	bool bare = ours && !c->gate_on && relied && c->facts.mysql_writable && !c->facts.semi_on;
 	bool maybe = c->reg_known && c->rev && c->reg.term == c->disk.term && c->reg.sync.in_sync;
 
 	if (without_vote(c))
 		maybe = c->disk.alone != c->disk.term;
-	if (!bare || !maybe || c->gate_until == 0 || c->conf.mode == CORE_MANUAL)
+	maybe = (maybe && c->conf.mode != CORE_MANUAL) || sync_strict(c);
+	if (!bare || !maybe || c->gate_until == 0)
 		return;
 	core_gate_shut(c);
 	note(c, 4, "semi-sync was found off on %s at the start: the gate is shut until it is confirmed", my_name(c));
@@ -453,8 +476,11 @@ static void check_standby(struct core *c)
 		c->follow_tries = 0;
 		return;
 	}
-	if (!peer_serves(c) || released_to_me(c) || c->stopping)
+	if (!peer_serves(c) || released_to_me(c) || c->stopping) {
+		c->follow_tries = 0; /* a primary that serves again is news: whatever failed before, it is tried soon */
+		c->follow_at = min_us(c->follow_at, c->now + US_PER_SEC);
 		return;
+	}
 	if (c->now < c->follow_at) {
 		alarm_at(c, c->follow_at);
 		return;
@@ -467,6 +493,7 @@ static void check_servers(struct core *c)
 	if (!c->facts.known)
 		return;
 	check_protection(c);
+	check_room(c);
 	if (c->role == ROLE_STARTING || c->role == ROLE_PROMOTING)
 		check_protection_at_start(c);
 	else if (c->role == ROLE_PRIMARY)

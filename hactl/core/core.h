@@ -35,6 +35,8 @@ struct core_conf {
 				   that two do not fence each other. The same number on both nodes: core_alone_us rests on it */
 	bool has_mysql, has_redis, has_vip, has_upstreams, has_hooks;
 	bool lossless;		/* semi_sync is auto or required, and MySQL is configured: the in-sync record gates */
+	bool required;		/* semi_sync is required: semi-sync is on whenever this node takes writes, so that while the standby is away
+				   commits wait; with lossless only */
 	us_t max_freeze;	/* a switchover that holds writes longer is undone */
 	us_t flap_window;	/* at most one automatic failover within it; 0 off */
 };
@@ -89,6 +91,7 @@ struct core_facts {
 	bool semi_on;	   /* the semi-sync source side is enabled here */
 	bool standby_streams; /* primary: the other node's replica is connected and has received up to now (semi-sync can go on) */
 	bool standby_lost; /* primary: the replica's stream is known to be broken (connection count 0, error) */
+	bool crowded;	   /* conf.required: so many commits wait that the server may soon have no connection left for the standby */
 	bool address_held; /* the virtual IP is on this host */
 	int64_t db_start;  /* as struct msg.db_start */
 	uint64_t boot;	   /* as struct msg.boot */
@@ -166,7 +169,8 @@ struct core_event {
 enum step_kind {
 	STEP_FENCE,	     /* the other node is confirmed off (CORE_FENCE only): OK on confirmation alone, never on hope. Carries no authority:
 				it is what gives it */
-	STEP_MYSQL_PROMOTE,  /* everything received is applied, replication off, writes open, source side of semi-sync off */
+	STEP_MYSQL_PROMOTE,  /* everything received is applied, replication off, writes open, source side of semi-sync off. conf.required: on
+				before writes are open, whether a standby is there or not; commits that wait already go on waiting */
 	STEP_MYSQL_VERIFY,   /* writes are open and no replica is configured */
 	STEP_REDIS_PROMOTE,  /* role:master, min-replicas-to-write 0 */
 	STEP_REDIS_VERIFY,
@@ -269,6 +273,7 @@ struct core_view {
 	enum role peer_role;
 	bool peer_ready;
 	bool in_sync;		/* the record, as this node knows it, holds for the present standby */
+	us_t writes_wait_us;	/* conf.required, primary: the standby has been away for so long, and commits wait for it; 0 they do not */
 	bool failover_ready;	/* a failover would happen now if the primary were lost */
 	const char *plan;	/* "takeover", "switchover", "demotion", "follow" or NULL */
 	enum step_kind step;	/* while plan is set */

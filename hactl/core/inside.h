@@ -1,7 +1,9 @@
 /* inside.h - what the files of this room share. Nobody else includes it.
  *
  * core.c     dispatch, the order of evaluation, wake, outgoing messages
- * lease.c    authority: promises, leases, votes, released words (the rules of the executable model)
+ * lease.c    authority: what is held, stored, given up and taken (the rules of the executable model)
+ * message.c  promises, refusals, votes, released words: what the nodes say to each other
+ * claim.c    a term by the other's explicit vote
  * gates.c    who may bid: first start, health, whose data may become the primary's
  * register.c attempts at the arbiter's register: renewals, bids, resumes, pre-reads, ambiguous answers
  * alone.c    without a third vote: on what ground a node may take a term by its own decision, since when; fencing
@@ -39,6 +41,8 @@ struct core_rules {
 	bool witness_late;	/* a reference address's lease counts from its answer */
 	bool fence_hope;	/* takes over when the fence command failed or never answered */
 	bool word_for_ever;	/* believes to be in sync for longer than the primary's word lasts */
+	bool alone_required;	/* goes on without the standby though both nodes are required */
+	bool bare_required;	/* lets writes through though semi-sync, which is required, was found off */
 };
 #ifdef CORE_BROKEN
 extern struct core_rules core_broken;
@@ -278,6 +282,7 @@ struct core {
 	unsigned follow_tries;
 	bool gate_on;	/* STEP_GATE_OPEN was reached in this term */
 	bool gate_held; /* shut until the record is false */
+	bool gate_crowded; /* shut until fewer commits wait: the standby must find a free connection */
 	us_t gate_until;
 	int won_from; /* who held before the term that was won; NOBODY */
 	bool won_by_word, won_from_ill;
@@ -301,6 +306,9 @@ struct core {
 	uint64_t sync_boot;
 	int64_t sync_db_start; /* of the standby, when semi-sync was switched on */
 	us_t loss_at;	       /* the standby's stream is lost since; US_NEVER */
+	us_t bare_since;       /* the standby may lack acknowledged writes since */
+	us_t away_since;       /* conf.required: commits wait for the standby since; US_NEVER */
+	bool away_told;
 	us_t sync_retry, sync_off_at;
 	unsigned sync_tries;
 	uint32_t sync_serial; /* step under way; 0 none */
@@ -374,17 +382,21 @@ bool store_bid(struct core *c, uint64_t term);
 bool store_owner(struct core *c, uint64_t term, int who);
 void drop_authority(struct core *c);
 void give_word(struct core *c);
-void send_released(struct core *c);
 void take_term(struct core *c, us_t lease_from, bool solo);
 void resume_term(struct core *c);
-void on_msg(struct core *c, const struct msg *m);
 void check_lease(struct core *c);
-void beat(struct core *c);
-void run_claim(struct core *c);
 void gate_follow(struct core *c);
 void core_gate_shut(struct core *c);
 bool peer_alive(const struct core *c);
 bool peer_serves(const struct core *c);
+
+/* message.c */
+void on_msg(struct core *c, const struct msg *m);
+void send_released(struct core *c);
+void beat(struct core *c);
+
+/* claim.c */
+void run_claim(struct core *c);
 
 /* gates.c */
 bool free_to_bid(const struct core *c);
@@ -461,6 +473,8 @@ void sync_written(struct core *c, const struct sync_record *r);
 struct sync_record sync_next(const struct core *c);
 bool sync_write_wanted(const struct core *c);
 bool sync_in(const struct core *c); /* the record holds for the present standby, as this primary knows */
+bool sync_strict(const struct core *c); /* both nodes are required: nothing is acknowledged that the standby has not received */
+us_t sync_away_us(const struct core *c, us_t now); /* commits have waited for an absent standby for so long; 0 they do not */
 void sync_peer_voided(struct core *c, const struct msg *m);
 bool record_for_me(const struct core *c, const struct reg_value *v, char why[SENTENCE_MAX]);
 

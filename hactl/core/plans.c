@@ -272,7 +272,8 @@ void plan_undo(struct core *c)
 /* Undoing a freeze opens writes as they were: only on a server that was open, and protected if the record relies on it. */
 static bool may_unfreeze(const struct core *c)
 {
-	bool relied = c->conf.lossless && (c->sync_maybe || c->sync == SYNC_IN || c->sync == SYNC_WRITING);
+	bool relied =
+		c->conf.lossless && (sync_strict(c) || c->sync_maybe || c->sync == SYNC_IN || c->sync == SYNC_WRITING);
 
 	return c->facts.mysql_writable && (c->facts.semi_on || !relied);
 }
@@ -361,7 +362,7 @@ static bool again_under_new_lease(struct core *c, struct run_step *s, enum step_
 {
 	bool expired = s->def->needs_authority && outcome == STEP_FAILED && c->now >= s->until;
 
-	if (!expired || !authority(c) || c->now - s->first_at > 2 * s->def->timeout)
+	if (!expired || !authority(c) || c->now - max_us(s->first_at, s->moved) > 2 * s->def->timeout)
 		return false;
 	s->state = TODO;
 	return true;

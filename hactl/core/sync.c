@@ -5,6 +5,10 @@
  * away, by the standby itself (it is the only one the record could ever promote). With neither a register nor a third vote
  * the standby keeps the record in its memory, for as long as the primary's word lasts: word.c. In manual mode nobody but this
  * primary reads the record: it is a matter of its own memory.
+ *
+ * conf.required: semi-sync is on whenever writes are open (STEP_MYSQL_PROMOTE sees to it, core.c shuts the gate otherwise) and is
+ * never switched off here. Nothing is acknowledged that the standby has not received, so losing it makes the record no less true:
+ * it stands until the standby's host or database server is another one.
  */
 #include "hactl/core/inside.h"
 
@@ -34,7 +38,7 @@ void sync_reset(struct core *c, bool maybe)
 		c->sync_maybe = false;
 	c->void_seq = 0;
 	c->loss_at = US_NEVER;
-	c->sync_retry = c->now;
+	c->sync_retry = c->bare_since = c->now;
 }
 
 void sync_must_drop(struct core *c)
@@ -42,6 +46,8 @@ void sync_must_drop(struct core *c)
 	if (c->sync_serial)
 		act(c, ACT_STEP_CANCEL)->serial = c->sync_serial;
 	c->sync_serial = 0;
+	if (c->sync == SYNC_IN)
+		c->bare_since = c->now;
 	if (c->sync != SYNC_NONE || c->sync_maybe)
 		c->sync = SYNC_DROPPING;
 	if (c->conf.mode == CORE_MANUAL)
@@ -53,6 +59,11 @@ bool sync_in(const struct core *c)
 {
 	return c->sync == SYNC_IN && c->peer_known && c->peer.boot == c->sync_boot &&
 	       c->peer.db_start == c->sync_db_start;
+}
+
+bool sync_strict(const struct core *c)
+{
+	return c->conf.required && c->conf.lossless;
 }
 
 /* --- the record in the register -------------------------------------------------------------------------------------- */
@@ -107,7 +118,10 @@ void sync_written(struct core *c, const struct sync_record *r)
 		c->sync = SYNC_IN;
 		c->sync_tries = 0;
 		c->sync_since = c->now;
-		note(c, 5, "%s is in sync: every acknowledged write is on both nodes from now on", peer_name(c));
+		note(c, 5,
+			"%s is in sync: every acknowledged write is on both nodes from now on; for %.1f s that was not "
+			"sure",
+			peer_name(c), (double)(c->now - c->bare_since) / US_PER_SEC);
 	}
 	c->again = true;
 }
@@ -161,12 +175,13 @@ bool record_for_me(const struct core *c, const struct reg_value *v, char why[SEN
 static bool lost(struct core *c)
 {
 	const struct core_facts *f = &c->facts;
-	bool silent = c->now - c->peer_seen > c->suspicion;
+	us_t heard = min_us(c->peer_seen, c->acked); /* it may be heard and hear nothing */
+	bool silent = c->now - heard > c->suspicion;
 	bool changed = c->peer.boot != c->sync_boot || c->peer.db_start != c->sync_db_start;
 	bool broken = changed || f->standby_lost || !(c->peer.flags & FLAG_FOLLOWING);
 
 	if (!silent && !broken) {
-		alarm_at(c, c->peer_seen + c->suspicion + 1);
+		alarm_at(c, heard + c->suspicion + 1);
 		c->loss_at = US_NEVER;
 		return false;
 	}
@@ -178,6 +193,47 @@ static bool lost(struct core *c)
 		return true;
 	alarm_at(c, c->loss_at + c->conf.lease / 5);
 	return false;
+}
+
+/* Required mode: the standby is not the one any more that the record names. Of a server that is down nothing new is known. */
+static bool replaced(const struct core *c)
+{
+	bool restarted = c->peer.db_start && c->peer.db_start != c->sync_db_start;
+
+	return c->peer_known && c->peer.boot && (c->peer.boot != c->sync_boot || restarted);
+}
+
+us_t sync_away_us(const struct core *c, us_t now)
+{
+	bool waits = sync_strict(c) && c->role == ROLE_PRIMARY && c->away_since != US_NEVER;
+
+	return waits && now - c->away_since >= c->silence ? now - c->away_since : 0;
+}
+
+/* Required mode: said when commits begin to wait for an absent standby, and when they go on. */
+static void watch_standby(struct core *c)
+{
+	const struct core_facts *f = &c->facts;
+	bool away = f->mysql_writable && (f->standby_lost || (!peer_alive(c) && !f->standby_streams));
+
+	if (!away) {
+		if (c->away_told)
+			note(c, 5, "%s is back: writes on %s go on", peer_name(c), my_name(c));
+		c->away_since = US_NEVER;
+		c->away_told = false;
+		if (peer_alive(c))
+			alarm_at(c, c->peer_seen + c->silence + 1);
+		return;
+	}
+	if (c->away_since == US_NEVER)
+		c->away_since = c->now;
+	if (!sync_away_us(c, c->now)) {
+		alarm_at(c, c->away_since + c->silence);
+	} else if (!c->away_told) {
+		c->away_told = true;
+		note(c, 4, "%s is away: writes on %s wait until it is back, both nodes are required (mysql.semi_sync)",
+			peer_name(c), my_name(c));
+	}
 }
 
 static bool standby_good(const struct core *c)
@@ -236,8 +292,10 @@ static void run_none(struct core *c)
 		alarm_at(c, c->sync_retry);
 		return;
 	}
-	if (!standby_good(c) || c->stopping)
+	if (!standby_good(c) || c->stopping) {
+		c->sync_tries = 0; /* when it is good again, that is news */
 		return;
+	}
 	c->sync = SYNC_ENABLING;
 	c->sync_boot = c->peer.boot;
 	c->sync_db_start = c->peer.db_start;
@@ -278,6 +336,14 @@ static void run_proving(struct core *c)
 
 static void run_in(struct core *c)
 {
+	if (sync_strict(c) && !core_broken.alone_required) {
+		if (!replaced(c))
+			return;
+		note(c, 5, "%s or its database was restarted: it is in sync when it has caught up", peer_name(c));
+		c->sync_retry = c->now;
+		sync_must_drop(c);
+		return;
+	}
 	if (!lost(c))
 		return;
 	note(c, 4, "%s is out of sync: %s goes on without it once that is stored", peer_name(c), my_name(c));
@@ -297,6 +363,11 @@ static void run_dropping(struct core *c)
 	if (c->sync_maybe) {
 		if (!c->void_seq)
 			c->void_seq = c->sync_seq = next_seq(c);
+		return;
+	}
+	if (sync_strict(c) && !core_broken.alone_required) {
+		c->sync = SYNC_NONE; /* semi-sync stays on */
+		c->again = true;
 		return;
 	}
 	if (c->now < c->sync_off_at) {
@@ -332,6 +403,8 @@ void sync_run(struct core *c)
 		}
 		return;
 	}
+	if (sync_strict(c))
+		watch_standby(c);
 	if (plan_busy(c) && c->sync == SYNC_NONE)
 		return;
 	switch (c->sync) {

@@ -25,6 +25,12 @@ static bool streams(const struct server *v, const struct db_facts *f, enum db_ki
 				: f->link_up && !f->sync_in_progress;
 }
 
+/* Both nodes required: this part of a server's connections may be taken while commits wait; and how often that is looked at. */
+enum { CROWD = 2 };
+static const us_t crowd_look = 500 * US_PER_MS;
+
+static const us_t compare_within = 3 * US_PER_SEC; /* of this start */
+
 static us_t at_least_a_second(us_t t)
 {
 	return t > US_PER_SEC ? t : US_PER_SEC;
@@ -48,16 +54,39 @@ static bool server_ill(const struct sup *s, enum db_kind kind, char *why)
 	return true;
 }
 
+/* Is this node primary, or would it go on as primary in the term on its disk once it is confirmed? */
+static bool primary_still(const struct sup *s)
+{
+	const struct core_disk *d = &s->disk;
+	bool own = d->term && d->owner == s->me && d->held == d->term && d->released < d->term;
+	struct core_view v;
+
+	core_look(s->core, now_us(), &v);
+	return v.role == ROLE_PRIMARY || (own && (v.role == ROLE_STARTING || v.role == ROLE_STANDBY));
+}
+
+/* Its server is shut and the other's has not answered yet: whether anything is lost here is not known before. One that is away for good
+ * is not waited for. */
+static bool not_compared(const struct sup *s, char *why)
+{
+	const struct db_facts *mine = &s->server[s->me][DB_MYSQL].facts, *theirs = &s->server[s->peer][DB_MYSQL].facts;
+	bool told = theirs->life == DB_UP || theirs->life == DB_DEAD || now_us() - s->opened_at > compare_within;
+
+	if (!s->core_conf.lossless || told || mine->writable || !primary_still(s))
+		return false;
+	snprintf(why, SENTENCE_MAX, "mysql on %.32s is not compared with the one on %.32s yet",
+		s->conf->node[s->me].name, s->conf->node[s->peer].name);
+	return true;
+}
+
 /* A primary whose server came back from a crash without transactions that it had written and the standby has: MariaDB takes back what
  * nobody acknowledged, and would give the same numbers to the next ones. It is not opened; the standby, which has them, may take over. */
 static bool server_lost(const struct sup *s, char *why)
 {
 	const struct db_facts *mine = &s->server[s->me][DB_MYSQL].facts, *theirs = &s->server[s->peer][DB_MYSQL].facts;
 	const char *node = s->conf->node[s->me].name, *peer = s->conf->node[s->peer].name;
-	struct core_view v;
 
-	core_look(s->core, now_us(), &v);
-	if (v.role != ROLE_PRIMARY || mine->life != DB_UP || mine->writable || theirs->life != DB_UP)
+	if (!primary_still(s) || mine->life != DB_UP || mine->writable || theirs->life != DB_UP)
 		return false;
 	if (gtid_lost(mine->mariadb, mine->executed, theirs->executed, mine->origin) != 1 &&
 		gtid_lost(mine->mariadb, mine->executed, theirs->received, mine->origin) != 1)
@@ -218,6 +247,19 @@ static void sum_up(struct sup *s, struct core_facts *n)
 	}
 }
 
+/* The standby has received about all there is: commits would not wait long for it. The two positions are read up to a second apart. An
+ * applier that is late does not matter: in-sync is about what would be lost, and under load it may be late for ever. */
+static const int64_t nearly_all = 10000; /* transactions */
+
+static bool nearly_received(const struct db_facts *mine, const struct db_facts *theirs)
+{
+	bool told = mine->executed[0] && (theirs->executed[0] || theirs->received[0]);
+	int64_t missing =
+		told ? gtid_unreceived(mine->mariadb, mine->executed, theirs->executed, theirs->received) : -1;
+
+	return (theirs->lag != US_UNKNOWN && theirs->lag <= 2 * US_PER_SEC) || (missing >= 0 && missing <= nearly_all);
+}
+
 static void source_side(struct sup *s, struct core_facts *n)
 {
 	const struct server *mine = &s->server[s->me][DB_MYSQL], *theirs = &s->server[s->peer][DB_MYSQL];
@@ -228,11 +270,15 @@ static void source_side(struct sup *s, struct core_facts *n)
 	n->semi_on = mine->facts.life == DB_UP && mine->facts.semi_source_on;
 	n->db_start = mine->facts.db_start;
 	STR_COPY(n->gtid, mine->facts.executed);
-	n->standby_streams = streams(theirs, &theirs->facts, DB_MYSQL) && theirs->facts.lag != US_UNKNOWN &&
-			     theirs->facts.lag <= 2 * US_PER_SEC;
+	n->standby_streams = streams(theirs, &theirs->facts, DB_MYSQL) &&
+			     nearly_received(&mine->facts, &theirs->facts) &&
+			     (!s->core_conf.required || mine->facts.semi_clients > 0);
 	n->standby_lost = (n->semi_on && mine->facts.semi_clients == 0) || theirs->facts.life == DB_DEAD ||
 			  (n->semi_on && mine->facts.semi_stalled >= at_least_a_second(s->conf->lease)) ||
 			  (theirs->facts.life == DB_UP && !streams(theirs, &theirs->facts, DB_MYSQL));
+	/* one commit waits for the acknowledgement, the others for that one */
+	n->crowded = s->core_conf.required && mine->facts.semi_waiting &&
+		     mine->facts.connections >= mine->facts.max_connections / CROWD;
 }
 
 /* The core takes facts for news of this moment: between the end of an operation and the look after it there are none to tell. */
@@ -261,12 +307,15 @@ void facts_update(struct sup *s)
 	n.address_held = s->vips && vips_held_any(s->vips);
 	n.ill = (s->bereft && v.failover_ready) || server_ill(s, DB_MYSQL, n.why) || server_ill(s, DB_REDIS, n.why) ||
 		server_lost(s, n.why) || health_ill(s, n.why);
-	n.ready = !n.ill && !server_unready(s, DB_MYSQL, n.why) && !server_unready(s, DB_REDIS, n.why) && n.known;
+	n.ready = !n.ill && !not_compared(s, n.why) && !server_unready(s, DB_MYSQL, n.why) &&
+		  !server_unready(s, DB_REDIS, n.why) && n.known;
 	n.diverged = rejoin_holds(s);
 	if (n.diverged)
 		STR_COPY(n.why, rejoin_unfinished(s) ? "a reseed was cut short and its data are not whole"
 						     : "its data are to be replaced by the primary's");
 	s->facts = n;
+	if (s->core_conf.required && s->server[s->me][DB_MYSQL].db)
+		db_interval(s->server[s->me][DB_MYSQL].db, v.role == ROLE_PRIMARY ? crowd_look : OBSERVE_EVERY);
 	facts_would_lose(s);
 	if (!awaited(s))
 		pump_facts(s);
@@ -281,7 +330,8 @@ bool facts_forget(struct sup *s)
 
 		if (!v->db)
 			continue;
-		any = v->stale = true;
+		any = true;
+		v->stale = STALE;
 		db_hurry(v->db);
 	}
 	if (any)
@@ -345,12 +395,12 @@ void facts_observed(void *arg, const struct db_facts *f)
 	/* while an operation of ours runs, and for what was asked before it ended, only death is news */
 	if (f->life == DB_UP && v->ops > 0)
 		return;
-	if (f->life == DB_UP && v->stale) {
-		v->stale = false;
+	if (f->life == DB_UP && v->stale == STALE) {
+		v->stale = RENEWING;
 		db_hurry(v->db);
 		return;
 	}
-	v->stale = false;
+	v->stale = FRESH;
 	news = f->life != v->facts.life && v->facts.life != DB_UNKNOWN;
 	v->hung_since = !silent_life(s, v, f) ? 0 : v->hung_since ? v->hung_since : now_us();
 	told = f->life == DB_UP && v->facts.life == DB_UP && !!f->trouble[0] != !!v->facts.trouble[0];

@@ -17,6 +17,8 @@
 
 enum { MAX_RUNNING = 24, MAX_QUEUE = 64, MAX_COMMANDS = 16, MAX_HOOKS = 16 };
 
+#define OBSERVE_EVERY (1 * US_PER_SEC) /* a database server is looked at */
+
 struct sup;
 
 /* A database server seen from here: [node][kind]. */
@@ -25,7 +27,8 @@ struct server {
 	int node;
 	struct db *db;	       /* NULL: not configured */
 	struct db_facts facts; /* newest one that no operation of ours has made stale */
-	bool stale; /* an operation ended: the observation that may have been under way then tells of before it */
+	/* an operation ended: the observation that may have been under way then tells of before it (STALE), the one after it does not */
+	enum { FRESH, RENEWING, STALE } stale;
 	int ops;    /* operations under way */
 	bool applier_ours; /* MySQL: a promotion of ours stopped the applier, if it is stopped; also at the start, when nobody knows */
 	us_t stream_ok_at;	/* when replication was last seen running with a known lag */
@@ -51,7 +54,7 @@ struct running {
 	us_t moved_at;	      /* a promotion that drains: when something moved last */
 	us_t told_at;	      /* and when the journal was told of it */
 	char far[SENTENCE_MAX]; /* how far it is; "" not of interest */
-	char reach[GTID_MAX]; /* the position this step's OP_REACH waits for */
+	char reach[GTID_MAX]; /* the position this step's OP_RECEIVE waits for */
 };
 
 /* A client's command the core works on. */
@@ -119,6 +122,7 @@ struct sup {
 	size_t q_head, q_len;
 	bool pumping;
 	us_t wake_at; /* when the tick was due; 0 not yet */
+	us_t opened_at;
 	us_t stall_told;
 	us_t change_told; /* started_at of the last change that went to the journal */
 

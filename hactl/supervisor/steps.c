@@ -97,11 +97,12 @@ static const struct step_row rows[] = {
 	[STEP_REDIS_DEMOTE] = ONE(DB_REDIS, OP_DEMOTE, LOCAL),
 	[STEP_MYSQL_FOLLOW] = ONE(DB_MYSQL, OP_FOLLOW, LOCAL),
 	[STEP_REDIS_FOLLOW] = ONE(DB_REDIS, OP_FOLLOW, LOCAL),
-	/* commits wait for the standby from the moment of the enabling: it must have caught up before */
+	/* commits wait for the standby from the moment of the enabling: it must have received everything before. It need not have executed
+	 * it: a promotion does, and under load it may never be done with it. */
 	[STEP_SYNC_ON] = { .by = BY_DATABASE,
 		.n_stages = 4,
-		.stage = { { OP_POSITION, LOCAL, DB_MYSQL }, { OP_REACH, PEER, DB_MYSQL },
-			{ OP_SYNC_ON, LOCAL, DB_MYSQL }, { OP_REACH, PEER, DB_MYSQL } } },
+		.stage = { { OP_POSITION, LOCAL, DB_MYSQL }, { OP_RECEIVE, PEER, DB_MYSQL },
+			{ OP_SYNC_ON, LOCAL, DB_MYSQL }, { OP_RECEIVE, PEER, DB_MYSQL } } },
 	[STEP_SYNC_OFF] = ONE(DB_MYSQL, OP_SYNC_OFF, LOCAL),
 };
 _Static_assert(ARRAY_LEN(rows) == STEP_KIND_COUNT, "every step can be brought about");
@@ -136,7 +137,7 @@ static bool next_stage(struct running *r, struct err *e);
  * look may answer at once, and what the core then does may take the slot of the step that has just ended. */
 static void look_again(struct server *v)
 {
-	v->stale = true;
+	v->stale = STALE;
 	db_hurry(v->db);
 }
 
@@ -228,7 +229,9 @@ static void on_operation(void *arg, enum db_outcome outcome, us_t took, const ch
 	struct server *v = r->server;
 	struct err e = { "" };
 
-	(void)took;
+	if (outcome == DB_OK && rows[r->kind].n_stages > 1) /* which of them the time went into */
+		log_info("step %s: %s took %.1f ms", step_names[r->kind], db_op_names[rows[r->kind].stage[r->stage].op],
+			(double)took / 1000);
 	r->call = NULL;
 	v->ops--;
 	if (unfinished(outcome) && drain_on(r, outcome, text, &e))
@@ -237,7 +240,7 @@ static void on_operation(void *arg, enum db_outcome outcome, us_t took, const ch
 		outcome = DB_FAILED;
 		text = e.text;
 	}
-	v->stale = true; /* before the core hears of the end: what is known of the server is from before */
+	v->stale = STALE; /* before the core hears of the end: what is known of the server is from before */
 	if (outcome != DB_OK)
 		steps_end(r, outcome == DB_FAILED ? STEP_FAILED : STEP_UNKNOWN, text);
 	else if (!keep_position(r, text, &e))
@@ -249,20 +252,31 @@ static void on_operation(void *arg, enum db_outcome outcome, us_t took, const ch
 	look_again(v);
 }
 
+/* A standby may catch up for longer than one lease lasts: the core takes back what it asked for when authority ends. */
+static bool authority_ended(const struct running *r)
+{
+	struct core_view v;
+
+	if (now_us() < r->until)
+		return false;
+	core_look(r->s->core, now_us(), &v);
+	return r->kind != STEP_SYNC_ON || v.role != ROLE_PRIMARY || !v.held;
+}
+
 static bool next_stage(struct running *r, struct err *e)
 {
 	const struct stage *g = &rows[r->kind].stage[r->stage];
 	struct sup *s = r->s;
 	us_t left = r->deadline - now_us();
 	bool drains = g->op == OP_PROMOTE && g->kind == DB_MYSQL;
-	const char *position = r->kind == STEP_SYNC_ON ? r->reach : s->frozen_at;
 	char until[24];
+	const char *arg = g->op == OP_RECEIVE ? r->reach : g->op == OP_REACH ? s->frozen_at : drains ? until : NULL;
 
 	if (left <= 0) {
 		err_set(e, "no time was left for %s", db_op_names[g->op]);
 		return false;
 	}
-	if (now_us() >= r->until) { /* the stages before took long, or this process stood still */
+	if (authority_ended(r)) { /* the stages before took long, or this process stood still */
 		err_set(e, "authority ended before %s", db_op_names[g->op]);
 		return false;
 	}
@@ -272,11 +286,8 @@ static bool next_stage(struct running *r, struct err *e)
 		return false;
 	}
 	snprintf(until, sizeof(until), "%lld", (long long)r->until);
-	r->call = db_start(r->server->db, g->op,
-		g->op == OP_REACH ? position
-		: drains	  ? until
-				  : NULL,
-		drains && left > drain_turn ? drain_turn : left, on_operation, r, e);
+	r->call = db_start(
+		r->server->db, g->op, arg, drains && left > drain_turn ? drain_turn : left, on_operation, r, e);
 	if (!r->call)
 		return false;
 	if (drains)

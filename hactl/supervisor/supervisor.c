@@ -8,8 +8,6 @@
 #include <systemd/sd-event.h>
 #include <unistd.h>
 
-#define OBSERVE_EVERY (1 * US_PER_SEC)
-
 static void warn(struct sup *s, const char *sentence)
 {
 	log_warn("%s", sentence);
@@ -196,6 +194,7 @@ static int open_all(struct sup *s, struct err *e)
 	timer_in(s->tick, 0);
 	timer_in(s->observe, 0);
 	s->wake_at = 0; /* what opening took is no stall */
+	s->opened_at = now_us();
 	return 0;
 }
 
@@ -231,9 +230,6 @@ static void warn_unfinished(struct sup *s)
 {
 	if (s->conf->n_rules)
 		warn(s, "rules: this version reads them and does not evaluate them");
-	if (s->conf->node[s->me].mysql.present && s->conf->node[s->me].mysql.semi_sync == SEMI_SYNC_REQUIRED)
-		warn(s, "mysql.semi_sync = \"required\": this version treats it as \"auto\", a primary whose standby is "
-			"lost goes on alone once that is recorded");
 	if (s->conf->gate_databases && (s->conf->enforce != ENFORCE_NFT || !s->conf->n_vips))
 		warn(s, "authority.gate_databases does nothing without enforce = \"nft\" and a virtual IP: the "
 			"databases' "

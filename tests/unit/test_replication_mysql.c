@@ -331,6 +331,37 @@ static void freeze_gives_up_cleanly(void **state)
 	assert_string_equal(root_ask(&a, "SELECT @@read_only"), "0");
 }
 
+/* --- what a replica has: received, or executed too ---------------------------------------------------------------------------------- */
+
+static const char *applier(const char *verb)
+{
+	static char sql[64];
+	snprintf(sql, sizeof(sql), "%s %s SQL_THREAD", verb, mysql_root() ? "REPLICA" : "SLAVE");
+	return sql;
+}
+
+static void received_is_not_executed(void **state)
+{
+	(void)state;
+	root_do(&b, applier("STOP"));
+	root_do(&a, "INSERT INTO app.rows VALUES (77, 1)");
+	struct result p = op_ok(da, OP_POSITION, NULL), r;
+	op_ok(db_, OP_RECEIVE, p.text);
+	assert_string_equal(root_ask(&b, "SELECT COUNT(*) FROM app.rows WHERE writer = 77"), "0");
+	r = op_run(db_, OP_REACH, p.text, 300 * US_PER_MS);
+	assert_int_equal(r.outcome, DB_FAILED);
+	root_do(&b, applier("START"));
+	op_ok(db_, OP_REACH, p.text);
+	op_ok(db_, OP_RECEIVE, p.text);
+	/* what never arrived is not taken for received */
+	root_do(&b, mysql_root() ? "STOP REPLICA IO_THREAD" : "STOP SLAVE IO_THREAD");
+	root_do(&a, "INSERT INTO app.rows VALUES (78, 1)");
+	p = op_ok(da, OP_POSITION, NULL);
+	r = op_run(db_, OP_RECEIVE, p.text, 300 * US_PER_MS);
+	assert_int_equal(r.outcome, DB_FAILED);
+	assert_non_null(strstr(r.text, "receiver does not run"));
+}
+
 /* --- demotion ------------------------------------------------------------------------------------------------------------------------------ */
 
 static void demote_under_load(void **state)
@@ -514,6 +545,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(promote_starts_a_stopped_applier, setup, teardown),
 		cmocka_unit_test_setup_teardown(freeze_under_load, setup, teardown),
 		cmocka_unit_test_setup_teardown(freeze_gives_up_cleanly, setup, teardown),
+		cmocka_unit_test_setup_teardown(received_is_not_executed, setup, teardown),
 		cmocka_unit_test_setup_teardown(demote_under_load, setup, teardown),
 		cmocka_unit_test_setup_teardown(demote_acknowledges_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(demote_ends_a_lock_holder_and_accepts_death, setup, teardown),

@@ -429,6 +429,10 @@ static void the_standbys_stream(void **state)
 		{ "of a stranger", false, 0, OF(my_replica, f_.from_peer = false), false, true },
 		{ "lag NULL", false, 0, OF(my_replica, f_.lag = US_UNKNOWN), false, false },
 		{ "behind", false, 0, OF(my_replica, f_.lag = 3 * US_PER_SEC), false, false },
+		{ "behind with what it has received", false, 0,
+			OF(my_replica, f_.lag = 3 * US_PER_SEC, STR_COPY(f_.received, "0-1-20000")), true, false },
+		{ "behind, what it has is not known", false, 0,
+			OF(my_replica, f_.lag = 3 * US_PER_SEC, f_.received[0] = f_.executed[0] = '\0'), false, false },
 		{ "well, semi-sync off", false, 0, my_replica, true, false },
 		{ "well, semi-sync on", true, 1, my_replica, true, false },
 		{ "well by its own word, and not connected", true, 0, my_replica, true, true },
@@ -442,6 +446,7 @@ static void the_standbys_stream(void **state)
 		struct bench *b = bench_new(true, false, true, ME);
 		struct db_facts mine = my_source;
 
+		STR_COPY(mine.executed, "0-1-20005");
 		mine.semi_source_on = rows[i].semi_on;
 		mine.semi_clients = rows[i].clients;
 		mine.semi_stalled = rows[i].stalled;
@@ -452,7 +457,7 @@ static void the_standbys_stream(void **state)
 				b->s.facts.standby_lost);
 		assert_int_equal(b->s.facts.semi_on, rows[i].semi_on);
 		assert_int_equal(b->s.facts.db_start, 41);
-		assert_string_equal(b->s.facts.gtid, "0-1-5");
+		assert_string_equal(b->s.facts.gtid, "0-1-20005");
 		bench_free(b);
 	}
 }
@@ -502,10 +507,10 @@ static void what_was_asked_before_an_operation_ended(void **state)
 	see(b, ME, DB_REDIS, red_replica);
 	assert_true(b->s.facts.writable); /* while it runs nothing of it is believed */
 	v->ops = 0;
-	v->stale = true;
+	v->stale = STALE;
 	see(b, ME, DB_REDIS, red_replica);
 	assert_true(b->s.facts.writable); /* asked before the end, answered after it */
-	assert_false(v->stale);
+	assert_int_equal(v->stale, RENEWING);
 	see(b, ME, DB_REDIS, red_replica);
 	assert_false(b->s.facts.writable);
 	v->ops = 1;
