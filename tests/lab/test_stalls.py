@@ -18,12 +18,12 @@ LOSSY = 60 if os.environ.get("LAB_LONG") else 20  # seconds; `make lab-long` tak
 def general_log(pair, node):
     """What clients say to that database from here on; a function that returns the statements."""
     path = f"{pair[node].dir}/general.log"
-    pair.sql(node, f"SET GLOBAL general_log_file='{pair.dir}/node/general.log'")
+    pair.sql(node, f"SET GLOBAL general_log_file='{pair.database.here(pair.dir)}/general.log'")
     pair.sql(node, "SET GLOBAL general_log=ON")
 
     def said():
         with open(path, encoding="utf-8", errors="replace") as f:
-            lines = [re.match(r"(?:\S+ +\S+)?\t+ *\d+ (Query|Execute)\t(.*)", line) for line in f]
+            lines = [re.match(r"(?:\S+(?: +\S+)?)?\t+ *\d+ (Query|Execute)\t(.*)", line) for line in f]
         return [m[2] for m in lines if m]
     return said
 
