@@ -17,6 +17,7 @@ const char *const db_op_names[OP_COUNT] = {
 	[OP_UNFREEZE] = "unfreeze",
 	[OP_POSITION] = "position",
 	[OP_REACH] = "reach",
+	[OP_RECEIVE] = "receive",
 	[OP_DEMOTE] = "demote",
 	[OP_FOLLOW] = "follow",
 	[OP_HANDOVER] = "handover",

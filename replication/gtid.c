@@ -270,11 +270,19 @@ static int64_t mariadb_missing(const struct set *of, const struct set *have)
 	return sum > INT64_MAX ? INT64_MAX : (int64_t)sum;
 }
 
+static int64_t size_of(const struct set *set)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < set->n; i++)
+		sum += set->at[i].last - set->at[i].first + 1;
+	return sum > INT64_MAX ? INT64_MAX : (int64_t)sum;
+}
+
 int64_t gtid_missing(bool mariadb, const char *of, const char *have)
 {
 	struct set a = { 0 }, b = { 0 }, rest = { 0 };
 	int64_t count = -1;
-	uint64_t sum = 0;
 
 	if (parse(mariadb, of, &a) < 0 || parse(mariadb, have, &b) < 0)
 		goto out;
@@ -284,14 +292,37 @@ int64_t gtid_missing(bool mariadb, const char *of, const char *have)
 	}
 	for (size_t i = 0; i < a.n; i++)
 		subtract(&b, a.at[i], &rest);
-	for (size_t i = 0; i < rest.n; i++)
-		sum += rest.at[i].last - rest.at[i].first + 1;
-	count = sum > INT64_MAX ? INT64_MAX : (int64_t)sum;
+	count = size_of(&rest);
 out:
 	set_free(&a);
 	set_free(&b);
 	set_free(&rest);
 	return count;
+}
+
+static int64_t mysql_unreceived(const char *of, const char *executed, const char *received)
+{
+	struct set b = { 0 }, rest = { 0 }, left = { 0 };
+	int64_t count = -1;
+
+	if (difference(false, executed, of, &rest) < 0 || parse(false, received, &b) < 0)
+		goto out;
+	for (size_t i = 0; i < rest.n; i++)
+		subtract(&b, rest.at[i], &left);
+	count = size_of(&left);
+out:
+	set_free(&b);
+	set_free(&rest);
+	set_free(&left);
+	return count;
+}
+
+int64_t gtid_unreceived(bool mariadb, const char *of, const char *executed, const char *received)
+{
+	if (!mariadb)
+		return mysql_unreceived(of, executed, received);
+	/* one GTID a domain, and the receiver began where the applier was */
+	return gtid_missing(true, of, received[0] ? received : executed);
 }
 
 /* Keys are "domain-server", "uuid" and "uuid:tag". */

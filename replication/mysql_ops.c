@@ -10,6 +10,7 @@ static const char *const routines[OP_COUNT] = {
 	[OP_UNFREEZE] = "unfreeze",
 	[OP_POSITION] = "position",
 	[OP_REACH] = "reach",
+	[OP_RECEIVE] = "receive",
 	[OP_DEMOTE] = "demote", /* with "freeze" on a second connection */
 	[OP_FOLLOW] = "follow",
 	[OP_SYNC_ON] = "sync_on",
@@ -84,7 +85,11 @@ static char *make_args(const struct mysql_call *c, const char *position)
 	json_object_set_new(o, "brief", json_boolean(c->mysql->forgetting != NULL));
 	json_object_set_new(o, "required", json_boolean(t->semi_required));
 	if (position)
-		json_object_set_new(o, c->base.op == OP_EXPORT ? "dir" : "position", json_string(position));
+		json_object_set_new(o,
+			c->base.op == OP_EXPORT	   ? "dir"
+			: c->base.op == OP_PROMOTE ? "until"
+						   : "position",
+			json_string(position));
 	if (speaks_to_peer(c->base.op)) {
 		json_object_set_new(o, "tool", json_string(t->binlog_tool));
 		json_object_set_new(o, "own_host", json_string(t->own_host));
@@ -141,6 +146,22 @@ static void settle(struct mysql_call *c, enum db_outcome outcome, const char *te
 	c->over = true;
 }
 
+/* A promotion may come back before it is done. */
+static void settle_ok(struct mysql_call *c, const char *out)
+{
+	static const struct {
+		const char *begin;
+		enum db_outcome outcome;
+	} unfinished[] = { { PROMOTE_MORE, DB_MORE }, { PROMOTE_WAITS, DB_WAITS } };
+
+	for (size_t i = 0; c->base.op == OP_PROMOTE && i < ARRAY_LEN(unfinished); i++)
+		if (str_starts(out, unfinished[i].begin)) {
+			settle(c, unfinished[i].outcome, out + strlen(unfinished[i].begin));
+			return;
+		}
+	settle(c, DB_OK, out);
+}
+
 static void finish(struct mysql_call *c)
 {
 	db_done_fn *done = c->base.done;
@@ -194,7 +215,7 @@ static void on_main(void *arg, const struct sql_reply *r)
 		settle(c, DB_OK, "dead");
 		release(c, &c->freezing);
 	} else if (r->status == SQL_OK) {
-		settle(c, DB_OK, r->out);
+		settle_ok(c, r->out);
 	} else {
 		settle(c, r->status == SQL_TIMEOUT ? DB_TIMED_OUT : DB_FAILED, r->text);
 	}

@@ -13,6 +13,7 @@ const struct sql_routine replication_sql_routines[] = {
 	{ "demote", routine_demote },
 	{ "position", routine_position },
 	{ "reach", routine_reach },
+	{ "receive", routine_receive },
 	{ "follow", routine_follow },
 	{ "sync_on", routine_sync_on },
 	{ "sync_off", routine_sync_off },
@@ -100,6 +101,8 @@ void channel_of_row(const json_t *row, struct channel *c)
 	c->sql_errno = (int)row_int(row, "Last_SQL_Errno", 0);
 	STR_COPY(c->io_error, row_text(row, "Last_IO_Error"));
 	STR_COPY(c->sql_error, row_text(row, "Last_SQL_Error"));
+	STR_COPY(c->applier, row_text(row, "Slave_SQL_State"));
+	STR_COPY(c->backup, row_text(row, "backup"));
 	c->delay_s = row_int(row, "SQL_Delay", 0);
 	c->lag_s = row_int(row, "Seconds_Behind_Master", -1);
 	STR_COPY(c->received, row_text(row, "Gtid_IO_Pos"));
@@ -112,6 +115,12 @@ void channel_of_row(const json_t *row, struct channel *c)
 	else
 		str_add(c->arrival, sizeof(c->arrival), &len, "%s/%s/%s", row_text(row, "Slave_received_heartbeats"),
 			c->read_file, c->read_pos);
+}
+
+/* "Waiting for table metadata lock", "… global read lock", "… backup lock", "… commit lock" (MariaDB and MySQL, stage names). */
+bool applier_waits(const struct channel *c)
+{
+	return c->sql_running && str_starts(c->applier, "Waiting for ") && strstr(c->applier, " lock");
 }
 
 int channel_read(struct task *t, struct channel *c, struct err *e)

@@ -42,6 +42,8 @@ struct channel {
 	bool gtid; /* positions by GTID, not by file and offset */
 	int io_errno, sql_errno;
 	char io_error[SENTENCE_MAX], sql_error[SENTENCE_MAX];
+	char applier[64]; /* what the applier does, in the server's words */
+	char backup[32];  /* MySQL: the locks that sessions hold on the whole server: "GLOBAL", "BACKUP LOCK" */
 	int64_t delay_s, lag_s; /* lag_s -1: the server does not know */
 	char received[GTID_TEXT];
 	char read_file[256], exec_file[256]; /* MariaDB: file positions, for replication without GTID */
@@ -50,6 +52,7 @@ struct channel {
 };
 void channel_of_row(const json_t *row, struct channel *c);
 int channel_read(struct task *t, struct channel *c, struct err *e);
+bool applier_waits(const struct channel *c); /* for a lock that somebody else holds */
 
 /* MySQL's super_read_only reads ON as soon as its SET begins to wait, read_only only when it has ended (seen on 9.7): WRITES_HALF is both
  * that moment and a server that lets accounts with SUPER write. */
@@ -69,7 +72,7 @@ int check_way_back(struct task *t, struct err *e);
 int freeze(struct task *t, const char *tag, us_t bound, struct err *e);
 
 sql_routine_fn routine_observe, routine_ping, routine_promote, routine_verify, routine_forget, routine_freeze,
-	routine_abort, routine_unfreeze, routine_demote, routine_position, routine_reach, routine_follow,
+	routine_abort, routine_unfreeze, routine_demote, routine_position, routine_reach, routine_receive, routine_follow,
 	routine_sync_on, routine_sync_off, routine_kill_clients, routine_precheck, routine_examine,
 	routine_examine_admin, routine_examine_self, routine_export, routine_clone, routine_cloned;
 

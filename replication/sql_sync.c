@@ -1,4 +1,5 @@
-/* sql_sync.c - the source side of semi-synchronous replication, at the primary only. */
+/* sql_sync.c - the source side of semi-synchronous replication, at the primary only, and when the standby has caught up: it has received
+ * everything. What it has yet to execute is kept in its relay log, and a promotion executes that first. */
 #include "replication/routines.h"
 
 #include <time.h>
@@ -58,6 +59,33 @@ int routine_sync_on(void *db, const char *args, char *out, size_t cap, struct er
 	if (semi_source_wait(&t, e) < 0)
 		return -1;
 	return sql_value(db, out, cap, e, task_stmt(&t, ST_POSITION));
+}
+
+int routine_receive(void *db, const char *args, char *out, size_t cap, struct err *e)
+{
+	auto_task struct task t;
+	auto_free char *position = xcalloc(1, GTID_TEXT), *have = xcalloc(1, GTID_TEXT);
+	auto_free struct channel *c = xcalloc(1, sizeof(*c));
+	struct timespec pause = { 0, 10000000 };
+
+	if (task_open(&t, db, args, out, cap, e) < 0)
+		return -1;
+	if (gtid_as_position(t.dialect->mariadb, task_text(&t, "position"), position, GTID_TEXT) < 0)
+		return err_set(e, "\"%.80s\" is no position of %s", task_text(&t, "position"), t.dialect->name);
+	for (;; nanosleep(&pause, NULL)) {
+		int64_t left;
+		if (channel_read(&t, c, e) < 0 || executed_set(&t, have, GTID_TEXT, e) < 0)
+			return -1;
+		if (!c->configured || !c->gtid || !c->io_running)
+			return err_set(e, "the receiver does not run%s%s", c->io_error[0] ? ": " : "", c->io_error);
+		left = gtid_unreceived(t.dialect->mariadb, position, have, c->received);
+		if (left < 0)
+			return err_set(e, "\"%.80s\" cannot be compared with what was received", position);
+		if (!left)
+			return task_say(&t, "received");
+		if (!task_left(&t))
+			return err_set(e, "%lld transactions not received when time was up", (long long)left);
+	}
 }
 
 int routine_sync_off(void *db, const char *args, char *out, size_t cap, struct err *e)

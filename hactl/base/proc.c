@@ -134,6 +134,9 @@ static int spawn(struct proc *p, const char *command, const char *const *env, co
 	posix_spawn_file_actions_adddup2(&fa, in, 0);
 	posix_spawn_file_actions_adddup2(&fa, out[1], 1);
 	posix_spawn_file_actions_adddup2(&fa, out[1], 2);
+	/* libcurl's and hiredis's sockets lack FD_CLOEXEC. libcurl 7.88 closes one whose connecting failed before it says so
+	 * (CURL_POLL_REMOVE): with a second holder it would stay in our epoll set, and its next event would find its source freed. */
+	posix_spawn_file_actions_addclosefrom_np(&fa, 3);
 	posix_spawnattr_init(&at);
 	posix_spawnattr_setflags(
 		&at, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSCHEDULER);

@@ -193,6 +193,7 @@ static json_t *mysql_json(const struct status_view *v, int node)
 	put(o, "silent_ms", whole_millis(f->silence));
 	put(o, "unapplied", count_or_null(f->unapplied));
 	bool comparable = up && v->mysql[1 - node] && v->mysql[1 - node]->life == DB_UP;
+	put(o, "unreceived", up && v->core->primary == 1 - node ? count_or_null(v->mysql_unreceived) : json_null());
 	put(o, "behind", comparable ? count_or_null(v->mysql_behind) : json_null());
 	put(o, "delay_ms", up ? whole_millis(f->delay) : json_null());
 	put(o, "receiving", up ? json_boolean(f->io_running && !f->connecting) : json_null());
@@ -328,6 +329,7 @@ static json_t *plan_json(const struct status_view *v)
 	put(o, "name", json_string(c->plan));
 	put(o, "step", json_string(step_names[c->step]));
 	put(o, "step_ms", whole_millis(v->now - c->step_since));
+	put(o, "detail", text_or_null(v->plan_detail));
 	return o;
 }
 

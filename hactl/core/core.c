@@ -216,6 +216,11 @@ static void on_step(struct core *c, const struct core_event *ev)
 		sync_step(c, ev->step.serial, ev->step.outcome, text);
 }
 
+static void on_step_moves(struct core *c, const struct core_event *ev)
+{
+	plan_step_moves(c, ev->step.serial);
+}
+
 static void on_facts(struct core *c, const struct core_event *ev)
 {
 	c->facts = *ev->facts;
@@ -263,6 +268,7 @@ static event_fn *const event_table[EV_COUNT] = {
 	[EV_REGISTER] = on_register,
 	[EV_WITNESS] = on_witness,
 	[EV_STEP] = on_step,
+	[EV_STEP_MOVES] = on_step_moves,
 	[EV_FACTS] = on_facts,
 	[EV_COMMAND] = on_operator,
 	[EV_DISK_FAILED] = on_disk_failed,

@@ -121,7 +121,7 @@ struct core_command {
 
 enum step_outcome { STEP_OK, STEP_FAILED, STEP_UNKNOWN /* deadline passed: it may still happen */ };
 
-enum core_event_kind { EV_TICK, EV_MSG, EV_REGISTER, EV_WITNESS, EV_STEP, EV_FACTS, EV_COMMAND, EV_DISK_FAILED, EV_COUNT };
+enum core_event_kind { EV_TICK, EV_MSG, EV_REGISTER, EV_WITNESS, EV_STEP, EV_STEP_MOVES, EV_FACTS, EV_COMMAND, EV_DISK_FAILED, EV_COUNT };
 
 /* What a node without an arbiter asks of the world around it (CORE_REFERENCE). */
 enum witness_kind {
@@ -151,7 +151,8 @@ struct core_event {
 			enum step_outcome outcome;
 			us_t took_us;
 			const char *text; /* detail or failure sentence; may be "" */
-		} step;
+		} step; /* EV_STEP: its end. EV_STEP_MOVES, serial alone: it is not at its end, and something moves (a promotion
+			   that applies what was received): its time counts anew */
 		const struct core_facts *facts;
 		struct core_command command;
 	};

@@ -92,6 +92,7 @@ struct run_step {
 	enum step_outcome outcome;
 	uint32_t serial;
 	us_t first_at, at, until;
+	us_t moved; /* when something was seen to move last; 0 not since it began */
 };
 
 struct run {
@@ -305,6 +306,7 @@ struct core {
 	uint64_t sync_boot;
 	int64_t sync_db_start; /* of the standby, when semi-sync was switched on */
 	us_t loss_at;	       /* the standby's stream is lost since; US_NEVER */
+	us_t bare_since;       /* the standby may lack acknowledged writes since */
 	us_t away_since;       /* conf.required: commits wait for the standby since; US_NEVER */
 	bool away_told;
 	us_t sync_retry, sync_off_at;
@@ -454,6 +456,7 @@ void plan_start(struct core *c, enum plan_id id);
 void plan_cancel(struct core *c);
 void plan_undo(struct core *c);
 bool plan_step(struct core *c, uint32_t serial, enum step_outcome outcome, us_t took, const char *text);
+void plan_step_moves(struct core *c, uint32_t serial);
 void plan_run(struct core *c);
 bool plan_busy(const struct core *c); /* before its tail */
 const char *plan_name(enum plan_id id);

@@ -38,7 +38,7 @@ void sync_reset(struct core *c, bool maybe)
 		c->sync_maybe = false;
 	c->void_seq = 0;
 	c->loss_at = US_NEVER;
-	c->sync_retry = c->now;
+	c->sync_retry = c->bare_since = c->now;
 }
 
 void sync_must_drop(struct core *c)
@@ -46,6 +46,8 @@ void sync_must_drop(struct core *c)
 	if (c->sync_serial)
 		act(c, ACT_STEP_CANCEL)->serial = c->sync_serial;
 	c->sync_serial = 0;
+	if (c->sync == SYNC_IN)
+		c->bare_since = c->now;
 	if (c->sync != SYNC_NONE || c->sync_maybe)
 		c->sync = SYNC_DROPPING;
 	if (c->conf.mode == CORE_MANUAL)
@@ -116,7 +118,10 @@ void sync_written(struct core *c, const struct sync_record *r)
 		c->sync = SYNC_IN;
 		c->sync_tries = 0;
 		c->sync_since = c->now;
-		note(c, 5, "%s is in sync: every acknowledged write is on both nodes from now on", peer_name(c));
+		note(c, 5,
+			"%s is in sync: every acknowledged write is on both nodes from now on; for %.1f s that was not "
+			"sure",
+			peer_name(c), (double)(c->now - c->bare_since) / US_PER_SEC);
 	}
 	c->again = true;
 }

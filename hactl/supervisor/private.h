@@ -30,6 +30,7 @@ struct server {
 	/* an operation ended: the observation that may have been under way then tells of before it (STALE), the one after it does not */
 	enum { FRESH, RENEWING, STALE } stale;
 	int ops;    /* operations under way */
+	bool applier_ours; /* MySQL: a promotion of ours stopped the applier, if it is stopped; also at the start, when nobody knows */
 	us_t stream_ok_at;	/* when replication was last seen running with a known lag */
 	us_t stream_lag;	/* the lag it had then */
 	us_t hung_since;	/* 0: not hung */
@@ -44,13 +45,17 @@ struct running {
 	uint32_t serial;
 	enum step_kind kind;
 	us_t started, until, deadline;
+	us_t time; /* it had when it began */
 	struct server *server; /* for database steps */
 	struct db_call *call;
 	struct proc *proc;    /* fence: the command under way */
 	struct timer *again;  /* fence: asks once more */
 	bool off_done;	      /* fence: the command says it has switched the other off; not yet confirmed */
 	int stage;	      /* steps of several operations: which one runs */
-	char reach[GTID_MAX]; /* the position this step's OP_REACH waits for */
+	us_t moved_at;	      /* a promotion that drains: when something moved last */
+	us_t told_at;	      /* and when the journal was told of it */
+	char far[SENTENCE_MAX]; /* how far it is; "" not of interest */
+	char reach[GTID_MAX]; /* the position this step's OP_RECEIVE waits for */
 };
 
 /* A client's command the core works on. */
@@ -95,6 +100,11 @@ struct path { /* a heartbeat path; 0 is the nodes' own addresses */
 	int good;    /* looks in a row at which it was not */
 };
 
+struct held { /* a gate that holds up a failover */
+	us_t since; /* 0: free */
+	char why[SENTENCE_MAX];
+};
+
 struct sup {
 	struct cli *cli;
 	struct conf *conf;
@@ -136,7 +146,10 @@ struct sup {
 	struct server server[NODES][DB_KIND_COUNT];
 	char frozen_at[GTID_MAX]; /* position of the last planned freeze */
 	bool bereft; /* primary, and the Redis here has lost what the other's still holds */
+	int64_t unreceived; /* transactions of the primary that the standby has not received; -1 unknown */
 	char would_lose[SENTENCE_MAX];
+	struct held held[CORE_MAX_BLOCKERS];
+	bool holding_up; /* one of them may be in use */
 	us_t exposed_since; /* wall clock: since when nobody knows what a failover would lose; 0 known */
 
 	struct arbiter *arbiter;
@@ -182,6 +195,7 @@ struct sup {
 void pump_tick(struct sup *s);
 void pump_msg(struct sup *s, const struct msg *m);
 void pump_facts(struct sup *s);
+void pump_step_moves(struct sup *s, uint32_t serial);
 void pump_step(struct sup *s, uint32_t serial, enum step_outcome outcome, us_t took, const char *text);
 void pump_register(struct sup *s, uint32_t id, enum reg_outcome outcome, int64_t rev, const struct reg_value *value);
 void pump_witness(struct sup *s, uint32_t id, bool reached, bool veto, const char *text);
@@ -221,6 +235,9 @@ void facts_observed(void *server, const struct db_facts *f); /* db_observed_fn *
 void facts_update(struct sup *s);
 void facts_would_lose(struct sup *s);
 bool facts_forget(struct sup *s); /* what is known of this node's servers is old; asks again. False: there are none */
+
+/* held.c - gates that act, into the journal */
+void held_watch(struct sup *s, const struct core_view *v); /* after every pump */
 
 /* address.c - virtual addresses and the gate */
 int address_open(struct sup *s, bool first_start, struct err *e);

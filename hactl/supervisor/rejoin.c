@@ -5,8 +5,9 @@
  */
 #include "hactl/supervisor/rejoin.h"
 
-static const us_t hold_timeout = 10 * US_PER_SEC, export_timeout = 600 * US_PER_SEC, export_again = 30 * US_PER_SEC,
-		  follow_timeout = 60 * US_PER_SEC, look_every = 200 * US_PER_MS;
+static const us_t hold_timeout = 10 * US_PER_SEC, export_timeout = 600 * US_PER_SEC, export_again = US_PER_SEC,
+		  export_again_at_most = 30 * US_PER_SEC, follow_timeout = 60 * US_PER_SEC,
+		  look_every = 200 * US_PER_MS;
 
 const struct conf_mysql *rejoin_conf(const struct sup *s)
 {
@@ -103,7 +104,8 @@ static void export_failed(struct rejoin *j, const char *text)
 		if (news)
 			hooks_alert(j->s, LOG_LVL_WARN, "what only this node holds could not be exported: %s", text);
 	}
-	timer_in(j->timer, export_again);
+	timer_in(j->timer, j->export_pause);
+	j->export_pause = j->export_pause * 2 < export_again_at_most ? j->export_pause * 2 : export_again_at_most;
 }
 
 /* What stands in the answer goes to j; false: it is not understood. */
@@ -238,6 +240,7 @@ static struct rejoin *rejoin_of(struct sup *s)
 		return s->rejoin;
 	s->rejoin = xcalloc(1, sizeof(*s->rejoin));
 	s->rejoin->s = s;
+	s->rejoin->export_pause = export_again;
 	s->rejoin->timer = timer_new(s->loop, on_timer, s->rejoin);
 	snprintf(s->rejoin->mark, sizeof(s->rejoin->mark), "%.500s/reseed.unfinished", s->cli->state_dir);
 	reseed_find_mark(s->rejoin);
@@ -258,6 +261,7 @@ void rejoin_role(struct sup *s, enum role to)
 		begin_export(j);
 	} else if (to == ROLE_QUARANTINED && j->stage == STAGE_NONE) {
 		j->tried = false;
+		j->export_pause = export_again; /* a session that somebody ended costs a second, not half a minute */
 		j->began = now_us();
 		j->trouble[0] = '\0';
 		if (!j->unfinished)

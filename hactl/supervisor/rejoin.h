@@ -23,6 +23,7 @@ struct rejoin {
 	bool stood_by;		    /* STAGE_FOLLOW: the core let it go */
 	char file[512];		    /* of this quarantine's export; "" none */
 	char trouble[SENTENCE_MAX]; /* why there is none */
+	us_t export_pause;	    /* until it is tried again; longer each time */
 	bool was_unfinished;	    /* before the reseed that runs */
 	bool unfinished;    /* a reseed began and has not ended well: the data are not whole, also after a restart */
 	char mark[520];	    /* the file that says so; it holds the export's name */

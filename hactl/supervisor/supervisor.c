@@ -144,6 +144,7 @@ static int open_servers(struct sup *s, struct err *e)
 
 			v->s = s;
 			v->node = n;
+			v->applier_ours = n == s->me;
 			if (!(k == DB_MYSQL ? c->mysql.present : c->redis.present))
 				continue;
 			specs_db(s->conf, n, s->me, (enum db_kind)k, &t);

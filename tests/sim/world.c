@@ -413,6 +413,7 @@ static what_fn *const table[W_COUNT] = {
 	[W_WITNESS] = on_witness_answer,
 	[W_GIVE_UP] = on_give_up,
 	[W_EFFECT] = node_event,
+	[W_MOVES] = node_event,
 	[W_RESULT] = node_event,
 	[W_CONTINUE] = node_event,
 	[W_OBSERVE] = server_event,

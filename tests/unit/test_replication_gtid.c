@@ -107,6 +107,35 @@ static void rows_of_the_table(void **state)
 	}
 }
 
+/* What was received begins with the replica's configuration; what is executed has gaps while several workers apply. */
+static void received_or_executed(void **state)
+{
+	static const struct {
+		bool mariadb;
+		const char *of, *executed, *received;
+		int64_t unreceived;
+	} both[] = {
+		{ false, U1 ":1-110", U1 ":1-100", U1 ":90-110", 0 },
+		{ false, U1 ":1-110", U1 ":1-100:105", U1 ":101-110", 0 },
+		{ false, U1 ":1-110", U1 ":1-100:105", U1 ":101-104", 5 },
+		{ false, U1 ":1-110", U1 ":5-110", U1 ":1-3", 1 },
+		{ false, U1 ":1-110", U1 ":1-108", "", 2 },
+		{ false, U1 ":1-110", "", U1 ":1-109", 1 },
+		{ false, U1 ":1-9," U2 ":1-5", U1 ":1-9", U2 ":1-4", 1 },
+		{ false, U1 ":1-9", U1 ":1-9", "nonsense", -1 },
+		{ true, "0-1-110", "0-1-100", "0-1-110", 0 },
+		{ true, "0-1-110", "0-1-100", "0-1-104", 6 },
+		{ true, "0-1-110", "0-1-100", "", 10 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+		int64_t n = gtid_unreceived(both[i].mariadb, both[i].of, both[i].executed, both[i].received);
+		if (n != both[i].unreceived)
+			fail_msg("row %zu: %lld", i, (long long)n);
+	}
+}
+
 static void states_and_positions(void **state)
 {
 	char out[64];
@@ -128,6 +157,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_not_understood),
 		cmocka_unit_test(rows_of_the_table),
+		cmocka_unit_test(received_or_executed),
 		cmocka_unit_test(states_and_positions),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
