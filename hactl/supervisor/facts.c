@@ -303,12 +303,13 @@ void facts_update(struct sup *s)
 	memcpy(n.section, s->conf->section, sizeof(s->conf->section));
 	sum_up(s, &n);
 	source_side(s, &n);
+	if (not_compared(s, n.why))
+		n.known = false; /* an open Redis alone would let the core resume */
 	n.redis_offset = s->server[s->me][DB_REDIS].facts.offset;
 	n.address_held = s->vips && vips_held_any(s->vips);
 	n.ill = (s->bereft && v.failover_ready) || server_ill(s, DB_MYSQL, n.why) || server_ill(s, DB_REDIS, n.why) ||
 		server_lost(s, n.why) || health_ill(s, n.why);
-	n.ready = !n.ill && !not_compared(s, n.why) && !server_unready(s, DB_MYSQL, n.why) &&
-		  !server_unready(s, DB_REDIS, n.why) && n.known;
+	n.ready = !n.ill && !server_unready(s, DB_MYSQL, n.why) && !server_unready(s, DB_REDIS, n.why) && n.known;
 	n.diverged = rejoin_holds(s);
 	if (n.diverged)
 		STR_COPY(n.why, rejoin_unfinished(s) ? "a reseed was cut short and its data are not whole"

@@ -295,7 +295,8 @@ def test_a_gtid_given_twice_does_not_hide_a_divergence(make_pair):
     assert 9001 in pair.ids("n1") and not pair.replicating("n1")
 
 
-def test_a_primary_that_lost_its_own_transactions_is_not_opened(make_pair):
+@pytest.mark.parametrize("supervisor_too", [False, True], ids=["server", "server-and-supervisor"])
+def test_a_primary_that_lost_its_own_transactions_is_not_opened(make_pair, supervisor_too):
     """MariaDB: its server crashes while no role may change; n2 has a row that it took back, and whose number it would give again."""
     pair = make_pair()
     pair.supervise()
@@ -307,10 +308,14 @@ def test_a_primary_that_lost_its_own_transactions_is_not_opened(make_pair):
     pair.wire.cut("n2", "n1", both=False)
     in_flight(pair, 7001)
     wait_for(lambda: 7001 in pair.ids("n2"), 5, "n2 has the row, and its word does not arrive")
+    if supervisor_too:
+        pair["n1"].signal("hactl", signal.SIGKILL)
     pair["n1"].signal("mysql", signal.SIGKILL)
     pair.wire.heal()
     pair.start("n1", "mysql")
     wait_for(lambda: 7001 not in pair.ids("n1"), 20, "n1's server is back, without the row")
+    if supervisor_too:
+        pair.start_supervisor("n1")
     wait_for(lambda: any("transactions of its own that n2 holds" in b for b in pair.status("n1")["failover"]["blockers"]) or
              pair.role("n2") == "primary", 20, "n1 says why it stays shut")
     assert not pair.writable("n1")
