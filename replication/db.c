@@ -28,6 +28,9 @@ const char *const db_op_names[OP_COUNT] = {
 	[OP_EXPORT] = "export",
 	[OP_CLONE] = "clone",
 	[OP_CLONED] = "cloned",
+	[OP_EVENTS] = "events",
+	[OP_EVENTS_ON] = "events on",
+	[OP_EVENTS_OFF] = "events off",
 };
 
 static const struct db_driver *const drivers[DB_KIND_COUNT] = {

@@ -33,6 +33,8 @@ enum stmt {
 	ST_SESSIONS,   /* rows (id, user): client sessions that are neither ours nor replication's */
 	ST_PENDING,    /* formats: tag. Rows (id): connections that execute a freeze of that tag */
 	ST_BUSY,       /* formats: seconds. Rows (id, user, seconds, info): statements that may hold up a freeze */
+	ST_EVENTS, /* rows (db, name, definer, status, charset, collation) */
+	ST_EVENT_AWAY, /* the words of ALTER EVENT for "not here: this server is the replica" */
 	ST_PRIVILEGED, /* rows (id, user): client sessions that read_only does not stop, as far as the account may know */
 	ST_COUNT
 };

@@ -24,6 +24,9 @@ const struct sql_routine replication_sql_routines[] = {
 	{ "export", routine_export },
 	{ "clone", routine_clone },
 	{ "cloned", routine_cloned },
+	{ "events", routine_events },
+	{ "events_on", routine_events_on },
+	{ "events_off", routine_events_off },
 	{ NULL, NULL },
 };
 
@@ -95,6 +98,7 @@ void channel_of_row(const json_t *row, struct channel *c)
 	c->sql_running = row_yes(row, "Slave_SQL_Running");
 	STR_COPY(c->host, row_text(row, "Master_Host"));
 	c->port = (int)row_int(row, "Master_Port", 0);
+	c->verified = row_yes(row, "Master_SSL_Allowed") && row_yes(row, "Master_SSL_Verify_Server_Cert");
 	c->gtid = !str_eq(row_text(row, "Using_Gtid"), "No");
 	c->io_errno = (int)row_int(row, "Last_IO_Errno", 0);
 	c->sql_errno = (int)row_int(row, "Last_SQL_Errno", 0);

@@ -87,7 +87,11 @@ static const struct step_row rows[] = {
 	[STEP_UPSTREAMS] = { .by = BY_CALL, .call = do_upstreams },
 	[STEP_HOOKS] = { .by = BY_CALL, .call = do_hooks },
 	[STEP_ADDRESS_DEL] = { .by = BY_CALL, .call = do_address_del },
-	[STEP_PRECHECK] = TWO(OP_PRECHECK, LOCAL, DB_MYSQL, OP_PRECHECK, LOCAL, DB_REDIS),
+	/* scheduled events before the freeze, whose time is the writers': MariaDB's go on under read_only */
+	[STEP_PRECHECK] = { .by = BY_DATABASE,
+		.n_stages = 3,
+		.stage = { { OP_PRECHECK, LOCAL, DB_MYSQL }, { OP_PRECHECK, LOCAL, DB_REDIS },
+			{ OP_EVENTS_OFF, LOCAL, DB_MYSQL } } },
 	[STEP_MYSQL_FREEZE] = TWO(OP_FREEZE, LOCAL, DB_MYSQL, OP_POSITION, LOCAL, DB_MYSQL),
 	[STEP_MYSQL_UNFREEZE] = ONE(DB_MYSQL, OP_UNFREEZE, LOCAL),
 	[STEP_MYSQL_REACH] = ONE(DB_MYSQL, OP_REACH, PEER),
@@ -159,7 +163,8 @@ static bool skip_stages(struct running *r)
 	const struct step_row *row = &rows[r->kind];
 
 	while (r->kind == STEP_PRECHECK && r->stage < row->n_stages &&
-		!r->s->server[r->s->me][row->stage[r->stage].kind].db)
+		(!r->s->server[r->s->me][row->stage[r->stage].kind].db ||
+			(row->stage[r->stage].op == OP_EVENTS_OFF && !events_going(r->s))))
 		r->stage++;
 	return r->stage == row->n_stages;
 }
@@ -174,6 +179,8 @@ static void on_operation(void *arg, enum db_outcome outcome, us_t took, const ch
 	r->call = NULL;
 	v->ops--;
 	v->stale = true; /* before the core hears of the end: what is known of the server is from before */
+	if (outcome != DB_OK && r->kind == STEP_MYSQL_DEMOTE && killer_start(r, outcome, text))
+		return;
 	if (outcome != DB_OK)
 		steps_end(r, outcome == DB_FAILED ? STEP_FAILED : STEP_UNKNOWN, text);
 	else if (!keep_position(r, text, &e))
@@ -200,6 +207,8 @@ static bool next_stage(struct running *r, struct err *e)
 		err_set(e, "authority ended before %s", db_op_names[g->op]);
 		return false;
 	}
+	if (r->kind == STEP_MYSQL_DEMOTE && !r->killed)
+		left = killer_patience(s, left);
 	r->server = &s->server[g->whose == LOCAL ? s->me : s->peer][g->kind];
 	if (!r->server->db) {
 		err_set(e, "no such server is configured");
@@ -210,6 +219,16 @@ static bool next_stage(struct running *r, struct err *e)
 		return false;
 	r->server->ops++;
 	return true;
+}
+
+void steps_killed(struct running *r, const char *trouble)
+{
+	struct err e = { "" };
+
+	if (trouble[0])
+		steps_end(r, STEP_FAILED, trouble);
+	else if (!next_stage(r, &e)) /* dead, or started again already: then it is frozen */
+		steps_end(r, STEP_FAILED, e.text);
 }
 
 void steps_start(struct sup *s, const struct core_action *a)
@@ -265,6 +284,7 @@ void steps_cancel(struct sup *s, uint32_t serial)
 			continue;
 		r->used = false;
 		fence_cancel(r);
+		killer_cancel(r);
 		if (!r->call)
 			return;
 		db_cancel(r->call);

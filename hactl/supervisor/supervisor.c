@@ -52,6 +52,7 @@ static void on_observe(void *arg, us_t now)
 	timer_at(s->observe, now + OBSERVE_EVERY);
 	deadline_check(s);
 	link_watch(s);
+	events_tick(s);
 	facts_update(s);
 }
 
@@ -192,6 +193,7 @@ static int open_all(struct sup *s, struct err *e)
 		ask_open(s, e))
 		return -1;
 	rejoin_open(s);
+	events_open(s);
 	timer_in(s->tick, 0);
 	timer_in(s->observe, 0);
 	s->wake_at = 0; /* what opening took is no stall */
@@ -202,11 +204,13 @@ static void close_all(struct sup *s)
 {
 	s->closing = true;
 	rejoin_close(s);
+	events_close(s);
 	ask_close(s);
 	hooks_close(s);
 	for (size_t i = 0; i < MAX_RUNNING; i++)
 		if (s->running[i].used)
 			steps_cancel(s, s->running[i].serial);
+	killer_close(s);
 	for (int n = 0; n < NODES; n++)
 		for (int k = 0; k < DB_KIND_COUNT; k++)
 			db_free(s->server[n][k].db);
@@ -231,7 +235,8 @@ static void warn_unfinished(struct sup *s)
 	if (s->conf->n_rules)
 		warn(s, "rules: this version reads them and does not evaluate them");
 	if (s->conf->node[s->me].mysql.present && s->conf->node[s->me].mysql.semi_sync == SEMI_SYNC_REQUIRED)
-		warn(s, "mysql.semi_sync = \"required\": this version treats it as \"auto\", a primary whose standby is "
+		warn(s, "mysql.semi_sync = \"required\": this version treats it as \"auto\", a primary whose standby "
+			"is "
 			"lost goes on alone once that is recorded");
 	if (s->conf->gate_databases && (s->conf->enforce != ENFORCE_NFT || !s->conf->n_vips))
 		warn(s, "authority.gate_databases does nothing without enforce = \"nft\" and a virtual IP: the "

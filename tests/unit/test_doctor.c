@@ -695,7 +695,7 @@ static void test_grants(void **state)
 	char text[2000] = "";
 	FILE *to = fmemopen(text, sizeof(text), "w");
 	(void)state;
-	grants_print_sql(false, "hactl", "repl", to);
+	grants_print_sql(&(struct grants_wish){ .events = true }, "hactl", "repl", to);
 	grants_print_redis("hactl", to);
 	fclose(to);
 	assert_non_null(strstr(text, "CREATE USER IF NOT EXISTS 'hactl'@'%' IDENTIFIED BY '...';\n"));
