@@ -211,7 +211,7 @@ void events_open(struct sup *s)
 		return;
 	v = s->events = xcalloc(1, sizeof(*v));
 	v->s = s;
-	snprintf(v->file, sizeof(v->file), "%s/events.json", s->cli->state_dir);
+	snprintf(v->file, sizeof(v->file), "%s/scheduled-events.json", s->cli->state_dir);
 	if (file_read(v->file, 1024 * 1024, &text, NULL, NULL) == 0)
 		v->known = json_loads(text, 0, NULL);
 }

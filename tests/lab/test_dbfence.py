@@ -66,7 +66,7 @@ def test_events_run_on_the_primary_alone(make_pair, database):
     made = statuses(pair, "n1")
     assert {name: row[0] for name, row in made.items()} == {"tick": "ENABLED", "quiet": "DISABLED"}
     pair.supervise()
-    wait_for(lambda: "quiet" in open(f"{pair['n2'].dir}/state/events.json").read(), 20, "the standby knows what the primary runs")
+    wait_for(lambda: "quiet" in open(f"{pair['n2'].dir}/state/scheduled-events.json").read(), 20, "the standby knows what the primary runs")
     only_on(pair, "n1", made)
     for to in ("n2", "n1"):
         r = pair.hactl("n1", "switchover", "--to", to)

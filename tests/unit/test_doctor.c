@@ -627,7 +627,8 @@ static void test_capabilities(void **state)
 		enum severity severity;
 		const char *name;
 	} cases[] = { { CAP_NET_ADMIN, SEV_WRONG, "CAP_NET_ADMIN" }, { CAP_NET_RAW, SEV_WRONG, "CAP_NET_RAW" },
-		{ CAP_SYS_NICE, SEV_NOTE, "CAP_SYS_NICE" }, { CAP_IPC_LOCK, SEV_NOTE, "CAP_IPC_LOCK" } };
+		{ CAP_SYS_NICE, SEV_NOTE, "CAP_SYS_NICE" }, { CAP_KILL, SEV_NOTE, "CAP_KILL" },
+		{ CAP_IPC_LOCK, SEV_NOTE, "CAP_IPC_LOCK" } };
 	struct verdict v = { 0 };
 	(void)state;
 	judge_capabilities(all, "it", &v);
