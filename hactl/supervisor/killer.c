@@ -17,7 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define PATIENCE      (3 * US_PER_SEC)
+#define PATIENCE      (4 * US_PER_SEC)
 #define PATIENCE_HUNG (US_PER_SEC)
 #define AFTERWARDS    (500 * US_PER_MS) /* of the step's time, for the look at what is left */
 #define CLOCKS_AGREE  (30 * US_PER_SEC)
@@ -200,17 +200,18 @@ static int send_kill(struct killing *k, us_t left, struct err *e)
 
 us_t killer_patience(const struct sup *s, us_t left)
 {
-	us_t most = s->server[s->me][DB_MYSQL].facts.life == DB_HUNG ? PATIENCE_HUNG : PATIENCE;
+	us_t most = s->server[s->me][DB_MYSQL].hung_since ? PATIENCE_HUNG : PATIENCE;
 
 	return conf_of(s)->kill_stuck && left > most ? most : left;
 }
 
+/* One that refuses our account, or whose port was shut by somebody's firewall, may be in the best of health. */
 static bool stuck(const struct sup *s, enum db_outcome outcome)
 {
-	const struct db_facts *f = &s->server[s->me][DB_MYSQL].facts;
+	const struct server *v = &s->server[s->me][DB_MYSQL];
 
-	return f->writable && f->life != DB_DEAD &&
-	       (outcome == DB_TIMED_OUT || (f->life != DB_DENIED && f->life != DB_UNREACHABLE));
+	return v->facts.writable && v->facts.life != DB_DEAD &&
+	       (outcome == DB_TIMED_OUT || v->hung_since || v->facts.life == DB_UP);
 }
 
 bool killer_start(struct running *r, enum db_outcome outcome, const char *why)

@@ -114,10 +114,10 @@ def test_a_frozen_server_is_killed(make_pair, service, database):
     pair.wait_settled(primary="n2")
 
 
-@pytest.mark.parametrize("how", ["signal", "command", "never"])
+@pytest.mark.parametrize("how", ["command", "never"])
 def test_table_locks_that_nobody_may_end(make_pair, how):
     """MySQL lets nobody without SYSTEM_USER end root's session. Cut off, the old primary cannot shut its server: it is killed, or left and named."""
-    words = {"signal": "", "command": 'kill_command = "kill -9 $(cat {dir}/node/mysql.pid)";', "never": "kill_stuck = false;"}[how]
+    words = {"command": 'kill_command = "kill -9 $(cat {dir}/node/mysql.pid)";', "never": "kill_stuck = false;"}[how]
     pair = make_pair(database=MySQL, change=[('semi_sync = "auto";', 'semi_sync = "auto"; ' + words)])
     servers.change(f"{pair.dir}/hactl.conf", [("{dir}", pair.dir)] if how == "command" else [])
     pair.supervise()
@@ -131,7 +131,7 @@ def test_table_locks_that_nobody_may_end(make_pair, how):
             return
         wait_for(lambda: not pair["n1"].alive("mysql"), 20, "the server is dead")
         text = wait_for(lambda: killed(pair, "n1"), 10, "the journal says so")[0]
-        assert ("mysql.kill_command" in text) == (how == "command") and "still writable" in text, text
+        assert "mysql.kill_command" in text and "still writable" in text, text
         wait_for(lambda: pair.role("n1") == "standby", 10, "the demotion has ended")
 
 
@@ -201,7 +201,7 @@ def test_tls_is_verified_or_refused(make_pair, database):
     servers.write(f"{pair.dir}/hactl.conf", text)
     assert pair.hactl("n1", "check").returncode == 0
     assert "verified against ca_file" in pair.hactl("n1", "check").stdout
-    assert "plain" in doctor(pair, "mysql on n2", "encryption")  # as it was set up by hand
+    assert "replication is" in doctor(pair, "mysql on n2", "encryption"), "as it was set up by hand: plain, or with any certificate"
     for account in ("hactl", "repl"):
         pair.sql("n1", f"ALTER USER {account}@'%' REQUIRE SSL")
     pair.supervise()
@@ -228,8 +228,9 @@ def test_tls_is_verified_or_refused(make_pair, database):
     for statement in database.forget:
         pair.sql("n2", statement)
     pair.start_supervisor("n2", conf=f"{pair.dir}/astray.conf")
-    said = wait_for(lambda: next((e["text"] for e in pair.events("n2") if "mysql follow" in e.get("text", "") and "ertificate" in e["text"]), None), 30,
-                    "why it does not follow")
+    source = f"{pair['n1'].address}:3306"
+    said = wait_for(lambda: next((e["text"] for e in pair.events("n2") if "mysql follow" in e.get("text", "") and source in e["text"]
+                                  and "SSL" in e["text"]), None), 30, "why it does not follow")
     assert not pair.replicating("n2"), said
 
 
@@ -243,7 +244,7 @@ def test_a_container_that_restarts_its_server_writable(make_pair, database):
     pair.sql("n2", f"SET GLOBAL {'' if database is MariaDB else 'super_'}read_only=ON")
     pair.supervise()
     open_for = []
-    for _ in range(3):
+    for _ in range(2):
         pair["n2"].signal("mysql", signal.SIGKILL)
         pair.start("n2", "mysql")
         pair.sql("n2", "SELECT 1", bound=30)
@@ -256,6 +257,7 @@ def test_a_container_that_restarts_its_server_writable(make_pair, database):
         pair.sql("n2", "SET PERSIST_ONLY super_read_only = ON")
         pair["n2"].signal("mysql", signal.SIGKILL)
         pair.start("n2", "mysql")
+        pair.sql("n2", "SELECT 1", bound=30)
         assert not pair.writable("n2")
         pair.wait_ready(primary="n1", bound=40)
 

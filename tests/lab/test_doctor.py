@@ -247,7 +247,7 @@ def test_events(plain):
     assert "ghost" in found(plain, "mysql on n1", "events", words="lab.haunt")["what"]
     plain.sql("n1", "DROP EVENT lab.haunt")
     plain.sql("n1", "SET GLOBAL event_scheduler=OFF")
-    plain.sql("n1", "CREATE EVENT lab.tick ON SCHEDULE EVERY 1 DAY DO SELECT 1")
+    plain.sql("n1", "CREATE DEFINER=app@'%' EVENT lab.tick ON SCHEDULE EVERY 1 DAY DO SELECT 1")
     found(plain, "mysql on n1", "events", "note", "event_scheduler")
     mend(plain, "n1", "SET GLOBAL event_scheduler = ON;")
     gone(plain, "mysql on n1", "events")
@@ -255,6 +255,7 @@ def test_events(plain):
     f = found(plain, "mysql, the pair", "event scheduler", words="OFF on n2")
     mend(plain, "n2", f["fix"])
     gone(plain, "mysql, the pair", "event scheduler")
+    plain.sql("n1", "ALTER DEFINER=root@localhost EVENT lab.tick COMMENT ''")
     if plain.database.name == "MariaDB":  # root's: it would write to a standby
         f = found(plain, "mysql on n1", "events", "note", "read_only does not stop")
         assert "lab.tick" in f["what"]
