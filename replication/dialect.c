@@ -30,30 +30,37 @@
 	"AS db_start, (SELECT COUNT(*) FROM performance_schema.processlist WHERE COMMAND LIKE 'Binlog Dump%%') AS "    \
 	"replicas; " MYSQL_COUNTERS
 
-#define MYSQL_REPLICA                                                                                                  \
-	"SELECT c.CHANNEL_NAME AS Connection_name, c.HOST AS Master_Host, c.PORT AS Master_Port, "                     \
-	"IF(c.AUTO_POSITION = '1', 'Auto', 'No') AS Using_Gtid, c.SSL_ALLOWED AS Master_SSL_Allowed, "                 \
-	"c.SSL_VERIFY_SERVER_CERTIFICATE AS Master_SSL_Verify_Server_Cert, "                                           \
-	"CASE s.SERVICE_STATE WHEN 'ON' THEN 'Yes' WHEN 'CONNECTING' THEN 'Connecting' ELSE 'No' END AS "              \
-	"Slave_IO_Running, "                                                                                           \
-	"IF(a.SERVICE_STATE = 'ON', 'Yes', 'No') AS Slave_SQL_Running, "                                               \
-	"s.LAST_ERROR_NUMBER AS Last_IO_Errno, s.LAST_ERROR_MESSAGE AS Last_IO_Error, "                                \
-	"COALESCE(NULLIF(w.number, 0), o.LAST_ERROR_NUMBER, 0) AS Last_SQL_Errno, "                                    \
-	"COALESCE(NULLIF(w.message, ''), o.LAST_ERROR_MESSAGE, '') AS Last_SQL_Error, d.DESIRED_DELAY AS SQL_Delay, "  \
-	"IF(s.SERVICE_STATE = 'ON' AND a.SERVICE_STATE = 'ON', COALESCE(w.behind, 0), NULL) AS "                       \
-	"Seconds_Behind_Master, "                                                                                      \
-	"s.RECEIVED_TRANSACTION_SET AS Gtid_IO_Pos, "                                                                  \
-	"CONCAT(s.COUNT_RECEIVED_HEARTBEATS, '/', s.LAST_HEARTBEAT_TIMESTAMP, '/', s.LAST_QUEUED_TRANSACTION, '/', "   \
-	"s.QUEUEING_TRANSACTION) AS arrival "                                                                          \
-	"FROM performance_schema.replication_connection_configuration c "                                              \
-	"JOIN performance_schema.replication_connection_status s USING (CHANNEL_NAME) "                                \
-	"JOIN performance_schema.replication_applier_configuration d USING (CHANNEL_NAME) "                            \
-	"JOIN performance_schema.replication_applier_status a USING (CHANNEL_NAME) "                                   \
-	"LEFT JOIN performance_schema.replication_applier_status_by_coordinator o USING (CHANNEL_NAME) "               \
-	"LEFT JOIN (SELECT CHANNEL_NAME, MAX(LAST_ERROR_NUMBER) AS number, MAX(LAST_ERROR_MESSAGE) AS message, "       \
-	"CEIL(MAX(IF(APPLYING_TRANSACTION = '', NULL, UNIX_TIMESTAMP(NOW(6)) - "                                       \
-	"UNIX_TIMESTAMP(APPLYING_TRANSACTION_ORIGINAL_COMMIT_TIMESTAMP)))) AS behind "                                 \
-	"FROM performance_schema.replication_applier_status_by_worker GROUP BY CHANNEL_NAME) w USING (CHANNEL_NAME) "  \
+#define MYSQL_REPLICA                                                                                                                                 \
+	"SELECT c.CHANNEL_NAME AS Connection_name, c.HOST AS Master_Host, c.PORT AS Master_Port, "                                                    \
+	"IF(c.AUTO_POSITION = '1', 'Auto', 'No') AS Using_Gtid, c.SSL_ALLOWED AS Master_SSL_Allowed, "                                                \
+	"c.SSL_VERIFY_SERVER_CERTIFICATE AS Master_SSL_Verify_Server_Cert, "                                                                          \
+	"CASE s.SERVICE_STATE WHEN 'ON' THEN 'Yes' WHEN 'CONNECTING' THEN 'Connecting' ELSE 'No' END AS "                                             \
+	"Slave_IO_Running, "                                                                                                                          \
+	"IF(a.SERVICE_STATE = 'ON', 'Yes', 'No') AS Slave_SQL_Running, "                                                                              \
+	"s.LAST_ERROR_NUMBER AS Last_IO_Errno, s.LAST_ERROR_MESSAGE AS Last_IO_Error, "                                                               \
+	"COALESCE(NULLIF(w.number, 0), o.LAST_ERROR_NUMBER, 0) AS Last_SQL_Errno, "                                                                   \
+	"COALESCE(NULLIF(w.message, ''), o.LAST_ERROR_MESSAGE, '') AS Last_SQL_Error, d.DESIRED_DELAY AS SQL_Delay, "                                 \
+	"IF(s.SERVICE_STATE = 'ON' AND a.SERVICE_STATE = 'ON', COALESCE(w.behind, 0), NULL) AS "                                                      \
+	"Seconds_Behind_Master, "                                                                                                                     \
+	"COALESCE(w.waits, w.applying, '') AS Slave_SQL_State, " /* FLUSH TABLES WITH READ LOCK is GLOBAL, LOCK INSTANCE FOR BACKUP is BACKUP LOCK */ \
+	"(SELECT GROUP_CONCAT(DISTINCT OBJECT_TYPE) FROM performance_schema.metadata_locks WHERE OBJECT_TYPE IN "                                     \
+	"('GLOBAL', 'BACKUP LOCK') AND LOCK_TYPE = 'SHARED' AND LOCK_DURATION = 'EXPLICIT' AND LOCK_STATUS = "                                        \
+	"'GRANTED') AS backup, "                                                                                                                      \
+	"s.RECEIVED_TRANSACTION_SET AS Gtid_IO_Pos, "                                                                                                 \
+	"CONCAT(s.COUNT_RECEIVED_HEARTBEATS, '/', s.LAST_HEARTBEAT_TIMESTAMP, '/', s.LAST_QUEUED_TRANSACTION, '/', "                                  \
+	"s.QUEUEING_TRANSACTION) AS arrival "                                                                                                         \
+	"FROM performance_schema.replication_connection_configuration c "                                                                             \
+	"JOIN performance_schema.replication_connection_status s USING (CHANNEL_NAME) "                                                               \
+	"JOIN performance_schema.replication_applier_configuration d USING (CHANNEL_NAME) "                                                           \
+	"JOIN performance_schema.replication_applier_status a USING (CHANNEL_NAME) "                                                                  \
+	"LEFT JOIN performance_schema.replication_applier_status_by_coordinator o USING (CHANNEL_NAME) "                                              \
+	"LEFT JOIN (SELECT CHANNEL_NAME, MAX(LAST_ERROR_NUMBER) AS number, MAX(LAST_ERROR_MESSAGE) AS message, "                                      \
+	"CEIL(MAX(IF(APPLYING_TRANSACTION = '', NULL, UNIX_TIMESTAMP(NOW(6)) - "                                                                      \
+	"UNIX_TIMESTAMP(APPLYING_TRANSACTION_ORIGINAL_COMMIT_TIMESTAMP)))) AS behind, "                                                               \
+	"MAX(IF(t.PROCESSLIST_STATE LIKE 'Waiting for %% lock', t.PROCESSLIST_STATE, NULL)) AS waits, "                                               \
+	"MAX(IF(APPLYING_TRANSACTION = '', NULL, 'applying')) AS applying "                                                                           \
+	"FROM performance_schema.replication_applier_status_by_worker LEFT JOIN performance_schema.threads t "                                        \
+	"USING (THREAD_ID) GROUP BY CHANNEL_NAME) w USING (CHANNEL_NAME) "                                                                            \
 	"WHERE c.CHANNEL_NAME NOT LIKE 'group\\_replication%%'"
 
 #define OURS "SUBSTRING_INDEX(USER(), '@', 1)"

@@ -70,10 +70,33 @@ static us_t stalled(struct mysql *m, int64_t waiting, int64_t acked, us_t now)
 	return m->stalled_at ? now - m->stalled_at : 0;
 }
 
+/* What holds a replica up that is not its failure: a person, or a backup. */
+static void tell_trouble(struct db_facts *f, const char *backup)
+{
+	bool receives = f->io_running || f->connecting;
+
+	if (!f->replica || f->writable)
+		return;
+	if (!f->sql_running && !f->applier_error && receives)
+		snprintf(f->trouble, sizeof(f->trouble),
+			"the applier was stopped, by hand or by a backup (it had no error): a failover would start it "
+			"and wait until it has caught up");
+	else if (f->applier_waits[0])
+		snprintf(f->trouble, sizeof(f->trouble),
+			"a session on this server, a backup's or a client's, holds up the applier (%s): a failover "
+			"would end it",
+			f->applier_waits);
+	else if (backup[0])
+		snprintf(f->trouble, sizeof(f->trouble), "a backup holds %s: a failover would %s",
+			strstr(backup, "GLOBAL") ? "the global read lock" : "LOCK INSTANCE FOR BACKUP",
+			strstr(backup, "GLOBAL") ? "end its session" : "let it go on");
+}
+
 static void take_facts(struct mysql *m, const json_t *o)
 {
 	const struct db_target *t = &m->db->target;
 	int64_t lag = int_of(o, "lag_s", -1);
+	bool held_up; /* said when two looks in a row have seen it: locks come and go */
 	struct db_facts f = { .life = DB_UP,
 		.mariadb = true_of(o, "mariadb"),
 		.writable = true_of(o, "writable"),
@@ -91,6 +114,7 @@ static void take_facts(struct mysql *m, const json_t *o)
 		.semi_clients = (int)int_of(o, "semi_clients", 0),
 		.semi_stalled = stalled(m, int_of(o, "semi_waiting", 0), int_of(o, "semi_acked", 0), now_us()),
 		.db_start = int_of(o, "db_start", 0),
+		.applier_error = (int)int_of(o, "applier_error", 0),
 		.replicas = (int)int_of(o, "replicas", 0) };
 	STR_COPY(f.version, text_of(o, "version"));
 	STR_COPY(f.origin, text_of(o, "origin"));
@@ -101,7 +125,12 @@ static void take_facts(struct mysql *m, const json_t *o)
 	copy_position(f.received, text_of(o, "received"));
 	copy_position(f.purged, text_of(o, "purged"));
 	f.from_peer = f.replica && str_eq(f.source_host, t->peer_host) && f.source_port == t->peer_port;
-	STR_COPY(f.trouble, f.error);
+	STR_COPY(f.applier_waits, text_of(o, "applier_waits"));
+	tell_trouble(&f, text_of(o, "backup"));
+	held_up = f.trouble[0] != '\0';
+	if (!m->held_up)
+		f.trouble[0] = '\0';
+	m->held_up = held_up;
 	m->db->facts = f;
 }
 

@@ -8,6 +8,10 @@
 
 enum { MYSQL_SLOTS = 8, MYSQL_SLOTS_KEPT = 2, MYSQL_LOST_LOOKS = 50 };
 
+/* A promotion that is not done begins its text with one of these; enum db_outcome has them apart. */
+#define PROMOTE_MORE  "draining: "
+#define PROMOTE_WAITS "waiting: "
+
 struct mysql_slot {
 	struct sqlproc *proc;
 	bool used;
@@ -26,6 +30,7 @@ struct mysql {
 	us_t began;
 	char arrival[256]; /* as last seen; "" no source */
 	us_t arrived_at;   /* when it last changed; US_UNKNOWN */
+	bool held_up;	   /* the last look saw a trouble that may be gone by the next */
 	int64_t acked;	   /* by the standby, as last seen */
 	us_t stalled_at;   /* since when commits wait and `acked` stands still; 0 not */
 	struct mysql_call *calls;

@@ -78,7 +78,7 @@ static bool speaks_to_peer(enum db_op op)
 
 static const char *argument_name(enum db_op op)
 {
-	return op == OP_EXPORT ? "dir" : op == OP_EVENTS_ON ? "known" : "position";
+	return op == OP_EXPORT ? "dir" : op == OP_PROMOTE ? "until" : op == OP_EVENTS_ON ? "known" : "position";
 }
 
 static char *make_args(const struct mysql_call *c, const char *position)
@@ -91,6 +91,7 @@ static char *make_args(const struct mysql_call *c, const char *position)
 	json_object_set_new(o, "tag", json_string(c->tag));
 	json_object_set_new(o, "brief", json_boolean(c->mysql->forgetting != NULL));
 	json_object_set_new(o, "events", json_boolean(t->events));
+	json_object_set_new(o, "required", json_boolean(t->semi_required));
 	if (position)
 		json_object_set_new(o, argument_name(c->base.op), json_string(position));
 	if (speaks_to_peer(c->base.op)) {
@@ -149,6 +150,22 @@ static void settle(struct mysql_call *c, enum db_outcome outcome, const char *te
 	c->over = true;
 }
 
+/* A promotion may come back before it is done. */
+static void settle_ok(struct mysql_call *c, const char *out)
+{
+	static const struct {
+		const char *begin;
+		enum db_outcome outcome;
+	} unfinished[] = { { PROMOTE_MORE, DB_MORE }, { PROMOTE_WAITS, DB_WAITS } };
+
+	for (size_t i = 0; c->base.op == OP_PROMOTE && i < ARRAY_LEN(unfinished); i++)
+		if (str_starts(out, unfinished[i].begin)) {
+			settle(c, unfinished[i].outcome, out + strlen(unfinished[i].begin));
+			return;
+		}
+	settle(c, DB_OK, out);
+}
+
 static void finish(struct mysql_call *c)
 {
 	db_done_fn *done = c->base.done;
@@ -202,7 +219,7 @@ static void on_main(void *arg, const struct sql_reply *r)
 		settle(c, DB_OK, "dead");
 		release(c, &c->freezing);
 	} else if (r->status == SQL_OK) {
-		settle(c, DB_OK, r->out);
+		settle_ok(c, r->out);
 	} else {
 		settle(c, r->status == SQL_TIMEOUT ? DB_TIMED_OUT : DB_FAILED, r->text);
 	}

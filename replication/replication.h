@@ -27,6 +27,7 @@ struct db_target {
 	us_t max_lag;
 	bool semi_sync; /* auto or required: the semi-sync sides are ours to set */
 	bool events;	/* MySQL: scheduled events are ours to switch with the role */
+	bool semi_required; /* this server takes no writes without the source side */
 };
 
 enum db_life {
@@ -43,7 +44,7 @@ extern const char *const db_life_names[DB_LIFE_COUNT];
 struct db_facts {
 	enum db_life life;
 	us_t seen_at;		    /* of this observation */
-	char trouble[SENTENCE_MAX]; /* "" when life is DB_UP and nothing is wrong */
+	char trouble[SENTENCE_MAX]; /* "" when life is DB_UP and nothing is wrong; an error of replication stands in `error` alone */
 	char version[64];
 	bool mariadb;
 	bool writable; /* MySQL: read_only off. Redis: role:master (and not paused) */
@@ -53,6 +54,8 @@ struct db_facts {
 	int source_port;
 	bool from_peer;		  /* that source is peer_host:peer_port */
 	char error[SENTENCE_MAX]; /* replication error of either thread, "" none */
+	int applier_error;	  /* number of the error that stopped the applier; 0: it runs, or somebody stopped it */
+	char applier_waits[64];	  /* the lock that the applier waits for, as the server calls it; "" none */
 	us_t delay;		  /* configured delay */
 	us_t lag;		  /* apply lag as the server knows it; US_UNKNOWN for NULL */
 	us_t silence;		  /* since anything arrived from the source; US_UNKNOWN */
@@ -70,8 +73,11 @@ struct db_facts {
 };
 
 enum db_op {
-	OP_PROMOTE, /* unplanned and idempotent: drain what was received (no loss), open writes, stop replicating afterwards */
-	OP_VERIFY_PRIMARY, /* writable and no replica; read only */
+	OP_PROMOTE, /* unplanned and idempotent: drain what was received (no loss), open writes, stop replicating afterwards. Source side of
+		       semi-sync off; with semi_required on, before writes are open. MySQL: comes
+		       back every second with DB_MORE or DB_WAITS while it drains; start it again until it is done. arg: the moment
+		       (now_us) from which writes must not be opened any more, or NULL */
+	OP_VERIFY_PRIMARY, /* writable and no replica, with semi_required its source side on; read only */
 	OP_FREEZE, /* planned, bounded on the server; refused cleanly: still writable. Sessions' open work may commit before */
 	OP_UNFREEZE,
 	OP_POSITION, /* result text: executed position (MySQL GTID set / MariaDB gtid_binlog_pos; Redis offset) */
@@ -98,7 +104,13 @@ enum db_op {
 #define CLONE_TOUCHED "this server's own data may be gone"
 extern const char *const db_op_names[OP_COUNT];
 
-enum db_outcome { DB_OK, DB_FAILED, DB_TIMED_OUT /* may still happen on the server */ };
+enum db_outcome {
+	DB_OK,
+	DB_FAILED,
+	DB_TIMED_OUT, /* may still happen on the server */
+	DB_MORE,      /* OP_PROMOTE: not done yet; text says what is left */
+	DB_WAITS      /* the same, and nothing has moved meanwhile */
+};
 typedef void db_done_fn(void *arg, enum db_outcome outcome, us_t took_us, const char *text);
 
 struct db;
@@ -111,7 +123,7 @@ const struct db_facts *db_look(const struct db *d);
 void db_hurry(struct db *d);		       /* observe now */
 void db_interval(struct db *d, us_t interval); /* faster under suspicion */
 /* Starts op; several may be under way on one server (observation never waits behind them). done exactly once unless cancelled.
- * arg_text: OP_REACH's position, OP_EXPORT's folder, else NULL. Returns a handle for db_cancel, or NULL with e. */
+ * arg_text: OP_REACH's position, OP_EXPORT's folder, OP_PROMOTE's end of authority, else NULL. Returns a handle for db_cancel, or NULL with e. */
 struct db_call;
 struct db_call *db_start(
 	struct db *d, enum db_op op, const char *arg_text, us_t timeout, db_done_fn *done, void *arg, struct err *e);

@@ -98,12 +98,13 @@ void channel_of_row(const json_t *row, struct channel *c)
 	c->sql_running = row_yes(row, "Slave_SQL_Running");
 	STR_COPY(c->host, row_text(row, "Master_Host"));
 	c->port = (int)row_int(row, "Master_Port", 0);
-	c->verified = row_yes(row, "Master_SSL_Allowed") && row_yes(row, "Master_SSL_Verify_Server_Cert");
 	c->gtid = !str_eq(row_text(row, "Using_Gtid"), "No");
 	c->io_errno = (int)row_int(row, "Last_IO_Errno", 0);
 	c->sql_errno = (int)row_int(row, "Last_SQL_Errno", 0);
 	STR_COPY(c->io_error, row_text(row, "Last_IO_Error"));
 	STR_COPY(c->sql_error, row_text(row, "Last_SQL_Error"));
+	STR_COPY(c->applier, row_text(row, "Slave_SQL_State"));
+	STR_COPY(c->backup, row_text(row, "backup"));
 	c->delay_s = row_int(row, "SQL_Delay", 0);
 	c->lag_s = row_int(row, "Seconds_Behind_Master", -1);
 	STR_COPY(c->received, row_text(row, "Gtid_IO_Pos"));
@@ -116,6 +117,12 @@ void channel_of_row(const json_t *row, struct channel *c)
 	else
 		str_add(c->arrival, sizeof(c->arrival), &len, "%s/%s/%s", row_text(row, "Slave_received_heartbeats"),
 			c->read_file, c->read_pos);
+}
+
+/* "Waiting for table metadata lock", "… global read lock", "… backup lock", "… commit lock" (MariaDB and MySQL, stage names). */
+bool applier_waits(const struct channel *c)
+{
+	return c->sql_running && str_starts(c->applier, "Waiting for ") && strstr(c->applier, " lock");
 }
 
 int channel_read(struct task *t, struct channel *c, struct err *e)

@@ -40,9 +40,10 @@ struct channel {
 	char host[64];
 	int port;
 	bool gtid; /* positions by GTID, not by file and offset */
-	bool verified; /* by TLS, and the source's certificate is checked */
 	int io_errno, sql_errno;
 	char io_error[SENTENCE_MAX], sql_error[SENTENCE_MAX];
+	char applier[64]; /* what the applier does, in the server's words */
+	char backup[32];  /* MySQL: the locks that sessions hold on the whole server: "GLOBAL", "BACKUP LOCK" */
 	int64_t delay_s, lag_s; /* lag_s -1: the server does not know */
 	char received[GTID_TEXT];
 	char read_file[256], exec_file[256]; /* MariaDB: file positions, for replication without GTID */
@@ -51,12 +52,14 @@ struct channel {
 };
 void channel_of_row(const json_t *row, struct channel *c);
 int channel_read(struct task *t, struct channel *c, struct err *e);
+bool applier_waits(const struct channel *c); /* for a lock that somebody else holds */
 
 /* MySQL's super_read_only reads ON as soon as its SET begins to wait, read_only only when it has ended (seen on 9.7): WRITES_HALF is both
  * that moment and a server that lets accounts with SUPER write. */
 enum writes { WRITES_OPEN, WRITES_HALF, WRITES_SHUT };
 int read_only(struct task *t, struct err *e);				 /* enum writes, or -1 */
 int set_semi_source(struct task *t, bool on, struct err *e);		 /* absent plugin: fine when off */
+int semi_source_wait(struct task *t, struct err *e); /* on, and every commit waits for a replica, however long it takes */
 int executed_set(struct task *t, char *out, size_t size, struct err *e); /* all of this server's history */
 /* Has the applier executed all that was received? */
 int drained(struct task *t, const struct channel *c, struct err *e);

@@ -164,6 +164,32 @@ static int await_running(struct task *t, struct channel *c, struct err *e)
 	}
 }
 
+/* It follows the right server, and at most was stopped. What it has received and not executed is kept then: it may be all that is left of
+ * acknowledged writes a moment later. */
+static bool goes_on(const struct task *t, const struct channel *c)
+{
+	bool right = c->configured && c->gtid && str_eq(c->host, task_text(t, "repl_host")) &&
+		     c->port == task_int(t, "host_port");
+	/* MariaDB has discarded it already when both are stopped */
+	bool kept = c->io_running || c->connecting || c->sql_running;
+	/* one that tries again by itself, and not with a password that is refused */
+	bool retries = c->connecting && c->io_errno != 1045;
+
+	return right && kept && !c->sql_errno && (!c->io_errno || retries);
+}
+
+static int go_on(struct task *t, const struct channel *c, struct err *e)
+{
+	if (!c->sql_running && sql_run(t->db, e, task_stmt(t, ST_START_APPLIER)) < 0)
+		return -1;
+	return c->io_running || c->connecting ? 0 : sql_run(t->db, e, task_stmt(t, ST_START_RECEIVER));
+}
+
+static int begin_anew(struct task *t, struct err *e)
+{
+	return set_source(t, e) < 0 ? -1 : sql_run(t->db, e, task_stmt(t, ST_START));
+}
+
 int routine_follow(void *db, const char *args, char *out, size_t cap, struct err *e)
 {
 	auto_task struct task t;
@@ -180,12 +206,10 @@ int routine_follow(void *db, const char *args, char *out, size_t cap, struct err
 	/* a server that was killed as primary still has them enabled; one that cannot be changed is doctor's to name */
 	if ((task_bool(&t, "events") && events_away(&t, events, sizeof(events), e) < 0) || channel_read(&t, c, e) < 0)
 		return -1;
-	if (c->configured && c->gtid && c->io_running && c->sql_running &&
-		(c->verified || !task_bool(&t, "repl_tls")) && str_eq(c->host, task_text(&t, "repl_host")) &&
-		c->port == task_int(&t, "host_port"))
+	if (goes_on(&t, c) && c->io_running && c->sql_running)
 		return replica_semi(&t, e) < 0 ? -1 : task_say(&t, "followed already");
-	if (compare(&t, &reused, e) < 0 || replica_semi(&t, e) < 0 || set_source(&t, e) < 0 ||
-		sql_run(db, e, task_stmt(&t, ST_START)) < 0 || await_running(&t, c, e) < 0)
+	if (compare(&t, &reused, e) < 0 || replica_semi(&t, e) < 0 ||
+		(goes_on(&t, c) ? go_on(&t, c, e) : begin_anew(&t, e)) < 0 || await_running(&t, c, e) < 0)
 		return -1;
 	return task_say(&t, "follows %s:%d%s%.200s", c->host, c->port,
 		reused.text[0] ? "; whether a GTID was given twice is not known: " : "", reused.text);

@@ -7,7 +7,12 @@
 
 static void put_channel(json_t *facts, const struct channel *c)
 {
-	const char *error = c->sql_errno ? c->sql_error : c->io_errno ? c->io_error : "";
+	int number = c->sql_errno ? c->sql_errno : c->io_errno;
+	char error[SENTENCE_MAX] = "";
+
+	if (number)
+		snprintf(error, sizeof(error), "%s error %d: %.200s", c->sql_errno ? "applier" : "receiver", number,
+			c->sql_errno ? c->sql_error : c->io_error);
 	json_object_set_new(facts, "replica", json_true());
 	json_object_set_new(facts, "io", json_boolean(c->io_running));
 	json_object_set_new(facts, "sql", json_boolean(c->sql_running));
@@ -16,6 +21,9 @@ static void put_channel(json_t *facts, const struct channel *c)
 	json_object_set_new(facts, "source_port", json_integer(c->port));
 	json_object_set_new(facts, "error",
 		json_string(c->count > 1 ? "more than one replication source is configured; a pair has one" : error));
+	json_object_set_new(facts, "applier_error", json_integer(c->sql_errno));
+	json_object_set_new(facts, "applier_waits", json_string(applier_waits(c) ? c->applier : ""));
+	json_object_set_new(facts, "backup", json_string(c->backup));
 	json_object_set_new(facts, "delay_s", json_integer(c->delay_s));
 	json_object_set_new(facts, "lag_s", json_integer(c->lag_s));
 	json_object_set_new(facts, "received", json_string(c->received));

@@ -1,15 +1,21 @@
 /* sql_promote.c - a replica becomes a primary, without losing what it received and without waiting for the dead source.
  *
  * Order (FACTS, measured): drain with the applier running; stop the applier only; semi-sync source off, or a lone primary's commits
- * wait; open writes. The receiver is stopped and the configuration forgotten afterwards by routine_forget on another connection, because
+ * wait; open writes. "required" is the other way round: on, before writes are open. The receiver is stopped and the configuration forgotten afterwards by routine_forget on another connection, because
  * stopping it waits for a dead source. MariaDB throws relay logs away when both threads are stopped and one is started: an applier that
  * is found stopped is started only while the receiver still runs.
+ *
+ * A drain may take long, and nobody may wait blindly for it: the routine comes back every second with what is left, and the caller
+ * looks whether it still may promote and starts it again. A session on this server that holds a lock (a backup's, somebody's LOCK
+ * TABLES) can hold the applier up for ever: after a second in which nothing moved, client sessions are ended.
  */
+#include "replication/mysql.h"
 #include "replication/routines.h"
 
 #include <time.h>
 
 static const us_t slice = 200 * US_PER_MS; /* of waiting, between looks at the applier's errors */
+static const us_t turn = US_PER_SEC;	   /* of draining, between words to the caller */
 
 static int64_t behind(struct task *t, const struct channel *c)
 {
@@ -24,9 +30,6 @@ static int refuse_reason(struct task *t, const struct channel *c, struct err *e)
 {
 	if (c->sql_errno)
 		return err_set(e, "the applier stopped with error %d: %s", c->sql_errno, c->sql_error);
-	if (c->delay_s)
-		return err_set(e, "the replica is configured to be %lld s late; remove the delay first",
-			(long long)c->delay_s);
 	if (!c->gtid && !task_stmt(t, ST_WAIT_FILE))
 		return err_set(
 			e, "replication runs by file and offset, not by GTID: what was received cannot be judged");
@@ -59,31 +62,90 @@ static int start_applier(struct task *t, const struct channel *c, struct err *e)
 	return sql_run(t->db, e, task_stmt(t, ST_START_APPLIER));
 }
 
-/* Everything received is executed and the applier is stopped, or -1. The receiver may go on receiving meanwhile (a source that is cut
- * off from us, not from it): then what arrived between wait and stop is drained too. */
-static int drain_and_stop(struct task *t, struct channel *c, struct err *e)
+/* What is left, and whether anything moves: the caller's reasons to wait on or to give up. */
+static int say_left(struct task *t, const struct channel *c, bool moves, const char *ended)
 {
+	char late[80] = "";
+
+	if (c->delay_s)
+		snprintf(late, sizeof(late), "; the replica is configured to be %lld s late", (long long)c->delay_s);
+	return task_say(t, "%s%lld transactions left%s%s%s%s", moves ? PROMOTE_MORE : PROMOTE_WAITS,
+		(long long)behind(t, c), late, c->applier[0] && !moves ? "; the applier: " : "",
+		moves ? "" : c->applier, ended);
+}
+
+/* The applier waits for a lock, and has got nowhere for a whole turn: whoever holds it is ended, an hour of backup is worth less than an
+ * hour of service. */
+static void end_holders(struct task *t, char *said, size_t size)
+{
+	char refused[128] = "";
+	size_t ended = 0;
+	struct err e = { "" };
+
+	if (end_sessions(t, &ended, refused, sizeof(refused), &e) < 0)
+		snprintf(said, size, "; client sessions could not be ended: %.200s", e.text);
+	else
+		snprintf(said, size, "; %zu client sessions were ended, one of them held that lock%s%s", ended,
+			refused[0] ? "; not ours to end: " : "", refused);
+}
+
+enum drain { DRAIN_FAILED = -1, DRAIN_DONE, DRAIN_NOT_YET /* the result's text says what is left */ };
+
+/* The end of a turn. */
+static int not_yet(struct task *t, const struct channel *c, const char *had)
+{
+	auto_free char *have = xcalloc(1, GTID_TEXT);
+	char ended[400] = "";
+	struct err e;
+	bool idle = !c->applier[0] || strstr(c->applier, "has read all relay log"), moves;
+
+	if (executed_set(t, have, GTID_TEXT, &e) < 0)
+		str_copy(have, GTID_TEXT, had);
+	/* a long transaction shows nothing until its end but that the applier is at it */
+	moves = !str_eq(have, had) || c->delay_s || (!idle && !applier_waits(c));
+	if (!moves && applier_waits(c))
+		end_holders(t, ended, sizeof(ended));
+	say_left(t, c, moves, ended);
+	return DRAIN_NOT_YET;
+}
+
+/* Everything received is executed and the applier is stopped, unless it takes longer than a turn. The receiver may go on receiving
+ * meanwhile (a source that is cut off from us, not from it): then what arrived between wait and stop is drained too. */
+static enum drain drain_and_stop(struct task *t, struct channel *c, struct err *e)
+{
+	us_t end = now_us() + (turn < task_left(t) ? turn : task_left(t));
+	auto_free char *had = xcalloc(1, GTID_TEXT);
+
+	if (executed_set(t, had, GTID_TEXT, e) < 0)
+		return DRAIN_FAILED;
 	for (;;) {
 		int done;
 		if (channel_read(t, c, e) < 0)
-			return -1;
+			return DRAIN_FAILED;
 		if (!c->configured)
-			return 0;
+			return DRAIN_DONE;
 		if (refuse_reason(t, c, e) < 0)
-			return -1;
+			return DRAIN_FAILED;
 		done = drained(t, c, e);
 		if (done < 0)
-			return -1;
+			return DRAIN_FAILED;
 		if (done && !c->sql_running)
-			return 0;
-		if (!task_left(t))
-			return err_set(e, "received transactions are not applied yet: %lld left when time was up",
-				(long long)behind(t, c));
+			return DRAIN_DONE;
+		if (!done && now_us() >= end)
+			return not_yet(t, c, had);
 		if (done		  ? sql_run(t->db, e, task_stmt(t, ST_STOP_APPLIER)) < 0
 			: !c->sql_running ? start_applier(t, c, e) < 0
 					  : wait_received(t, c, e) < 0)
-			return -1;
+			return DRAIN_FAILED;
 	}
+}
+
+/* The caller's right to open writes may have ended while it stood still. */
+static bool too_late(const struct task *t)
+{
+	int64_t until = strtoll(task_text(t, "until"), NULL, 10);
+
+	return until && now_us() >= until;
 }
 
 int routine_promote(void *db, const char *args, char *out, size_t cap, struct err *e)
@@ -91,21 +153,45 @@ int routine_promote(void *db, const char *args, char *out, size_t cap, struct er
 	auto_task struct task t;
 	auto_free struct channel *c = xcalloc(1, sizeof(*c));
 	us_t start = now_us(), drained_at;
+	char ended[400] = "";
+	enum drain drain;
+	bool required;
 	int ro;
 
-	if (task_open(&t, db, args, out, cap, e) < 0)
+	if (task_open(&t, db, args, out, cap, e) < 0 || (ro = read_only(&t, e)) < 0)
 		return -1;
-	/* on a replica the source side stalls the applier for every event: off before draining */
-	if (set_semi_source(&t, false, e) < 0 || drain_and_stop(&t, c, e) < 0)
+	required = task_bool(&t, "required");
+	/* On a replica the source side stalls the applier for every event: off before draining. Where commits may wait (the server is
+	 * not wholly read-only) that would acknowledge them. */
+	if (!(required && ro != WRITES_SHUT) && set_semi_source(&t, false, e) < 0)
+		return -1;
+	drain = drain_and_stop(&t, c, e);
+	if (drain != DRAIN_DONE)
+		return drain == DRAIN_FAILED ? -1 : 0;
+	if (required && semi_source_wait(&t, e) < 0)
 		return -1;
 	drained_at = now_us();
+	if (too_late(&t))
+		return task_say(&t, PROMOTE_MORE "nothing left");
+	if (strstr(c->backup, "GLOBAL")) /* every write would wait for that lock's holder */
+		end_holders(&t, ended, sizeof(ended));
 	if (sql_run(db, e, task_stmt(&t, ST_UNFREEZE)) < 0)
 		return -1;
 	ro = read_only(&t, e);
 	if (ro)
 		return ro < 0 ? -1 : err_set(e, "the server accepted the order to open writes and is still read-only");
-	return task_say(&t, "drained in %.1f ms, open after %.1f ms", (double)(drained_at - start) / 1000,
-		(double)(now_us() - start) / 1000);
+	return task_say(&t, "drained in %.1f ms, open after %.1f ms%s", (double)(drained_at - start) / 1000,
+		(double)(now_us() - start) / 1000, ended);
+}
+
+static int semi_source_is_on(struct task *t, struct err *e)
+{
+	const struct semi_words *w = semi_words_of(t->db, e);
+	char v[16];
+
+	if (!w || sql_value(t->db, v, sizeof(v), e, "SELECT @@global.rpl_semi_sync_%s_enabled", w->source) < 0)
+		return -1;
+	return v[0] == '1';
 }
 
 /* A stopped applier cannot write, so a source whose removal still waits for the net timeout is no obstacle. */
@@ -120,6 +206,8 @@ int routine_verify(void *db, const char *args, char *out, size_t cap, struct err
 	ro = read_only(&t, e);
 	if (ro)
 		return ro < 0 ? -1 : err_set(e, "the server is read-only");
+	if (task_bool(&t, "required") && semi_source_is_on(&t, e) <= 0)
+		return e->text[0] ? -1 : err_set(e, "the server is writable and its source side of semi-sync is off");
 	if (task_bool(&t, "brief"))
 		return task_say(&t, "writable; the old source is still being removed");
 	if (channel_read(&t, c, e) < 0)

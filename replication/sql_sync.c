@@ -18,6 +18,18 @@ static int64_t clients(struct task *t, const struct semi_words *w, struct err *e
 	return strtoll(v, NULL, 10);
 }
 
+int semi_source_wait(struct task *t, struct err *e)
+{
+	const struct semi_words *w = semi_words_of(t->db, e);
+
+	if (!w)
+		return -1;
+	return sql_run(t->db, e,
+		"SET GLOBAL rpl_semi_sync_%s_wait_point = AFTER_SYNC; SET GLOBAL rpl_semi_sync_%s_timeout = %lu; "
+		"SET GLOBAL rpl_semi_sync_%s_wait_no_%s = ON; SET GLOBAL rpl_semi_sync_%s_enabled = ON",
+		w->source, w->source, beyond_reach_ms, w->source, w->replica, w->source);
+}
+
 /* Returns the position after the enabling: every later commit waits for the standby, so a standby that has received this position holds
  * every acknowledged write. The caller compares; nothing is written here. */
 int routine_sync_on(void *db, const char *args, char *out, size_t cap, struct err *e)
@@ -43,10 +55,7 @@ int routine_sync_on(void *db, const char *args, char *out, size_t cap, struct er
 		nanosleep(&pause, NULL);
 	if (n <= 0)
 		return n < 0 ? -1 : err_set(e, "no semi-sync replica is connected to this server");
-	if (sql_run(db, e,
-		    "SET GLOBAL rpl_semi_sync_%s_wait_point = AFTER_SYNC; SET GLOBAL rpl_semi_sync_%s_timeout = %lu; "
-		    "SET GLOBAL rpl_semi_sync_%s_wait_no_%s = ON; SET GLOBAL rpl_semi_sync_%s_enabled = ON",
-		    w->source, w->source, beyond_reach_ms, w->source, w->replica, w->source) < 0)
+	if (semi_source_wait(&t, e) < 0)
 		return -1;
 	return sql_value(db, out, cap, e, task_stmt(&t, ST_POSITION));
 }

@@ -11,7 +11,7 @@ libnl-route-3-dev libsystemd-dev libjansson-dev libmicrohttpd-dev libssl-dev lib
 # the servers of a pair and what the suites are written in
 test="libcmocka-dev clang libclang-rt-dev mandoc nftables iptables iproute2 procps mariadb-server redis-server nginx-light haproxy keepalived
 mariadb-client mariadb-backup openssh-server openssh-client
-etcd-server etcd-client python3-pytest python3-pymysql python3-redis python3-grpcio iputils-arping mmdebstrap openssl fence-agents"
+etcd-server etcd-client python3-pytest python3-pytest-xdist python3-pymysql python3-redis python3-grpcio iputils-arping mmdebstrap openssl fence-agents"
 
 case "${1:-all}" in
 build) wanted=$build ;;

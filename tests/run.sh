@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds and runs the suites; the last line adds them up: N passed, N failed[, N skipped]
 #
-#   tests/run.sh [unit] [san] [sim] [fuzz] [lab]      (all of them); BUILD= as for make
+#   tests/run.sh [unit] [san] [sim] [fuzz] [lab]      (all of them); BUILD= as for make; LAB_JOBS= lab tests at a time (3)
 #
 # san is the unit suite and a part of the lab again, built with AddressSanitizer, UBSan and the leak checker; the simulation has its own.
 set -u
@@ -55,7 +55,7 @@ unit() {
 san() {
 	make -s -k -j"$(nproc)" "BUILD=$BUILD" SAN=1 all unit-build
 	programs "$BUILD/san/unit" san
-	suite "lab with sanitizers" env "HACTL=$BUILD/san/hactl" $pytest tests/lab/test_takeover.py tests/lab/test_planned.py -k "not MySQL and not DNAT"
+	suite "lab with sanitizers" env "HACTL=$BUILD/san/hactl" $pytest -n "$jobs" tests/lab/test_takeover.py tests/lab/test_planned.py -k "not MySQL and not DNAT"
 }
 
 # a suite that prints its own "N passed, N failed"
@@ -75,8 +75,10 @@ sim() {
 
 fuzz() { suite fuzz make -s "BUILD=$BUILD" FUZZ_SECONDS=5 fuzz; }
 
+jobs=${LAB_JOBS:-3}
 pytest="/usr/bin/python3 -m pytest -q -rs -p no:cacheprovider"
-lab() { suite lab $pytest tests/lab; }
+# a test waits most of its time, and has namespaces and servers of its own: several run side by side
+lab() { suite lab $pytest -n "$jobs" tests/lab; }
 
 make -s -j"$(nproc)" "BUILD=$BUILD" all || exit 1
 for s in ${*:-unit sim fuzz lab san}; do

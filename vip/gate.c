@@ -17,7 +17,7 @@
 #include <sys/epoll.h>
 #include <time.h>
 
-enum { GUARD_TICKS = 3, GUARD_LEAST_US = 5000, OPEN_TRIES = 3 };
+enum { GUARD_TICKS = 3, GUARD_LEAST_US = 5000, OPEN_TRIES = 3, RESETS_MS = 1000 };
 
 struct gate {
 	struct gate_shape shape;
@@ -130,12 +130,15 @@ static int set_alive(struct gate *g, int64_t ms)
 	return batch_commit(&b);
 }
 
+/* Resets begin only when it was open: after a lease that ended by itself somebody else may serve already. */
 static int set_shut(struct gate *g)
 {
 	struct batch b;
 	batch_start(&b, &g->link);
 	put_guard(&b, &g->shape, 0);
 	put_alive(&b, &g->shape, 0);
+	if (now_us() < g->until)
+		put_resets(&b, &g->shape, RESETS_MS);
 	return batch_commit(&b);
 }
 

@@ -133,7 +133,7 @@ static int family_stands(struct nft_link *l, const struct gate_shape *s, uint8_t
 		return r;
 	for (size_t i = 0; i < ARRAY_LEN(gate_sets); i++) {
 		const struct set_def *d = &gate_sets[i];
-		if (d->family != family || d->mortal || !set_wanted(s, d))
+		if (d->family != family || d->life != AS_WISHED || !set_wanted(s, d))
 			continue;
 		r = elems(l, s, d, &have);
 		if (r < 0 || !all_there(&have) || have.count != s->list[d->list].n)
@@ -156,7 +156,7 @@ int64_t rules_alive_ms(struct nft_link *l, const struct gate_shape *s)
 	for (size_t i = 0; i < ARRAY_LEN(gate_sets); i++) {
 		const struct set_def *d = &gate_sets[i];
 		struct answer a;
-		if (!d->mortal || !set_wanted(s, d))
+		if (d->life != LEASED || !set_wanted(s, d))
 			continue;
 		int r = elems(l, s, d, &a);
 		if (r == -ENOENT)

@@ -16,6 +16,7 @@
 #include <linux/rtnetlink.h>
 #include <net/if_arp.h>
 #include <netinet/icmp6.h>
+#include <netinet/tcp.h>
 
 /* --- chains, sets, rules ------------------------------------------------------------------------------------------------ */
 
@@ -36,17 +37,19 @@ static const struct chain_def {
 };
 
 const struct set_def gate_sets[SET_COUNT] = {
-	{ NFPROTO_INET, "vips", L_VIP4, L_VIP4, false },
-	{ NFPROTO_INET, "alive", L_VIP4, L_VIP4, true },
-	{ NFPROTO_INET, "vips6", L_VIP6, L_VIP6, false },
-	{ NFPROTO_INET, "alive6", L_VIP6, L_VIP6, true },
-	{ NFPROTO_INET, "ports", L_PORT, L_PORT, false },
-	{ NFPROTO_INET, "open_ports", L_PORT, L_PORT, true },
-	{ NFPROTO_INET, "peers", L_PEER4, L_PORT, false },
-	{ NFPROTO_INET, "peers6", L_PEER6, L_PORT, false },
-	{ NFPROTO_INET, "ifs", L_IF, L_IF, false },
-	{ NFPROTO_ARP, "vips", L_VIP4, L_VIP4, false },
-	{ NFPROTO_ARP, "alive", L_VIP4, L_VIP4, true },
+	{ NFPROTO_INET, "vips", L_VIP4, L_VIP4, AS_WISHED },
+	{ NFPROTO_INET, "alive", L_VIP4, L_VIP4, LEASED },
+	{ NFPROTO_INET, "vips6", L_VIP6, L_VIP6, AS_WISHED },
+	{ NFPROTO_INET, "alive6", L_VIP6, L_VIP6, LEASED },
+	{ NFPROTO_INET, "ports", L_PORT, L_PORT, AS_WISHED },
+	{ NFPROTO_INET, "open_ports", L_PORT, L_PORT, LEASED },
+	{ NFPROTO_INET, "peers", L_PEER4, L_PORT, AS_WISHED },
+	{ NFPROTO_INET, "peers6", L_PEER6, L_PORT, AS_WISHED },
+	{ NFPROTO_INET, "ifs", L_IF, L_IF, AS_WISHED },
+	{ NFPROTO_INET, "resets", L_VIP4, L_VIP4, JUST_SHUT },
+	{ NFPROTO_INET, "resets6", L_VIP6, L_VIP6, JUST_SHUT },
+	{ NFPROTO_ARP, "vips", L_VIP4, L_VIP4, AS_WISHED },
+	{ NFPROTO_ARP, "alive", L_VIP4, L_VIP4, LEASED },
 };
 
 /* type: nft's own number of the data type, which only nft's output reads */
@@ -68,7 +71,7 @@ size_t gate_key_len(enum list list)
 	return key_of[list].len;
 }
 
-/* What a rule asks before it drops; each a few expressions. SHUT: in the one set and not in the other, mortal one. */
+/* What a rule asks before it judges; each a few expressions. SHUT: in the one set and not in the other, mortal one. */
 enum term {
 	T_END,
 	T_IPV4,
@@ -92,6 +95,11 @@ enum term {
 	T_NOT_TO_PEER,
 	T_NOT_FROM_PEER6,
 	T_NOT_TO_PEER6,
+	T_TO_RESET,
+	T_TO_RESET6,
+	T_FROM_RESET,
+	T_FROM_RESET6,
+	T_IS_RST,
 	T_COUNT
 };
 
@@ -101,7 +109,20 @@ static const struct rule_def {
 	const char *why;
 	enum list needs; /* left out while that list is empty */
 	uint8_t terms[8];
+	enum { DROP, RESET, LET } verdict; /* the last two only where the kernel can reset */
 } rules[] = {
+	/* Shut a moment ago by a supervisor that moves the service: whoever still sends TCP here is told at once, and looks again, instead of
+	 * waiting for his own time-out (a SYN's retransmission takes a second). No service: a reset carries no data and acknowledges
+	 * none; ARP and ND stay shut. Let out are the resets alone. */
+	{ NFPROTO_INET, "in", "just shut", L_VIP4, { T_IPV4, T_TCP, T_TO_RESET, T_TO_LOCAL }, RESET },
+	{ NFPROTO_INET, "in", "just shut, its own network", L_VIP4, { T_IPV4, T_TCP, T_TO_RESET, T_IN_IFS }, RESET },
+	{ NFPROTO_INET, "out", "resets", L_VIP4, { T_IPV4, T_TCP, T_FROM_RESET, T_IS_RST }, LET },
+	{ NFPROTO_INET, "leave", "resets", L_VIP4, { T_IPV4, T_TCP, T_FROM_RESET, T_IS_RST }, LET },
+	{ NFPROTO_INET, "in", "just shut", L_VIP6, { T_IPV6, T_TCP, T_TO_RESET6, T_TO_LOCAL }, RESET },
+	{ NFPROTO_INET, "in", "just shut, its own network", L_VIP6, { T_IPV6, T_TCP, T_TO_RESET6, T_IN_IFS }, RESET },
+	{ NFPROTO_INET, "out", "resets", L_VIP6, { T_IPV6, T_TCP, T_FROM_RESET6, T_IS_RST }, LET },
+	{ NFPROTO_INET, "leave", "resets", L_VIP6, { T_IPV6, T_TCP, T_FROM_RESET6, T_IS_RST }, LET },
+
 	/* Not simply every packet to the address: a standby that forwards for its own containers must let them reach the primary. So it
 	 * is dropped where this host would answer: the address is here, or it came in where the address lives (it may just have been
 	 * taken away while DNAT of established connections goes on). */
@@ -137,7 +158,7 @@ static const struct rule_def {
 
 static bool rule_wanted(const struct gate_shape *s, const struct rule_def *d, uint8_t family)
 {
-	return d->family == family && s->list[d->needs].n > 0;
+	return d->family == family && s->list[d->needs].n > 0 && (d->verdict == DROP || !s->no_resets);
 }
 
 size_t rules_wanted(const struct gate_shape *s, uint8_t family)
@@ -194,13 +215,13 @@ static void put_load(struct nftnl_rule *r, uint32_t base, uint32_t offset, uint3
 
 /* --- terms: what each loads, and what it compares that with. Several parts are all to be true. ----------------------------- */
 
-enum test { TEST_END, TEST_IS, TEST_IS_NOT, TEST_IN, TEST_NOT_IN, TEST_SHUT };
+enum test { TEST_END, TEST_IS, TEST_IS_NOT, TEST_IN, TEST_NOT_IN, TEST_SHUT, TEST_BIT };
 
 struct part {
 	enum { FROM_META, FROM_NETWORK, FROM_TRANSPORT, FROM_FIB } from;
 	uint32_t what, len; /* meta key; offset and length in the header; flags of the lookup in the routing tables */
 	enum test test;
-	uint32_t value;		  /* TEST_IS, TEST_IS_NOT; as the register has it */
+	uint32_t value;		  /* TEST_IS, TEST_IS_NOT; as the register has it. TEST_BIT: of one byte */
 	const char *set, *except; /* TEST_SHUT: in `set` and not in `except` */
 };
 
@@ -240,6 +261,13 @@ static const struct part terms[T_COUNT][4] = {
 	[T_NOT_TO_PEER] = { { OTHER_THAN(16, 4, "peers") } },
 	[T_NOT_FROM_PEER6] = { { OTHER_THAN(8, 16, "peers6") } },
 	[T_NOT_TO_PEER6] = { { OTHER_THAN(24, 16, "peers6") } },
+	/* not while it is open again */
+	[T_TO_RESET] = { { SHUT(FROM_NETWORK, 16, 4, "resets", "alive") } },
+	[T_TO_RESET6] = { { SHUT(FROM_NETWORK, 24, 16, "resets6", "alive6") } },
+	[T_FROM_RESET] = { { .from = FROM_NETWORK, .what = 12, .len = 4, .test = TEST_IN, .set = "resets" } },
+	[T_FROM_RESET6] = { { .from = FROM_NETWORK, .what = 8, .len = 16, .test = TEST_IN, .set = "resets6" } },
+	/* RFC 9293: the flags' byte */
+	[T_IS_RST] = { { .from = FROM_TRANSPORT, .what = 13, .len = 1, .test = TEST_BIT, .value = TH_RST } },
 };
 
 static void put_source(struct nftnl_rule *r, const struct part *p)
@@ -272,10 +300,24 @@ static void put_number(struct nftnl_rule *r, uint32_t op, const struct part *p)
 	put_cmp(r, op, p->len == 1 ? (const void *)&one : p->len == 2 ? (const void *)&two : &p->value, p->len);
 }
 
+static void put_bit(struct nftnl_rule *r, uint8_t bit)
+{
+	struct nftnl_expr *x = expr(r, "bitwise");
+	const uint8_t none = 0;
+	nftnl_expr_set_u32(x, NFTNL_EXPR_BITWISE_SREG, NFT_REG_1);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_BITWISE_DREG, NFT_REG_1);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_BITWISE_LEN, sizeof(bit));
+	nftnl_expr_set(x, NFTNL_EXPR_BITWISE_MASK, &bit, sizeof(bit));
+	nftnl_expr_set(x, NFTNL_EXPR_BITWISE_XOR, &none, sizeof(none));
+	put_cmp(r, NFT_CMP_NEQ, &none, sizeof(none));
+}
+
 static void put_part(struct nftnl_rule *r, const struct part *p)
 {
 	put_source(r, p);
-	if (p->test == TEST_IS || p->test == TEST_IS_NOT)
+	if (p->test == TEST_BIT)
+		put_bit(r, (uint8_t)p->value);
+	else if (p->test == TEST_IS || p->test == TEST_IS_NOT)
 		put_number(r, p->test == TEST_IS ? NFT_CMP_EQ : NFT_CMP_NEQ, p);
 	else
 		put_lookup(r, p->set, p->test == TEST_NOT_IN ? NFT_LOOKUP_F_INV : 0);
@@ -284,6 +326,17 @@ static void put_part(struct nftnl_rule *r, const struct part *p)
 }
 
 /* --- putting the pieces into a batch ----------------------------------------------------------------------------------- */
+
+static void put_verdict(struct nftnl_rule *r, const struct rule_def *d)
+{
+	struct nftnl_expr *x = expr(r, d->verdict == RESET ? "reject" : "immediate");
+	if (d->verdict == RESET) {
+		nftnl_expr_set_u32(x, NFTNL_EXPR_REJECT_TYPE, NFT_REJECT_TCP_RST);
+		return;
+	}
+	nftnl_expr_set_u32(x, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
+	nftnl_expr_set_u32(x, NFTNL_EXPR_IMM_VERDICT, d->verdict == LET ? NF_ACCEPT : NF_DROP);
+}
 
 static void put_rule(struct batch *b, const char *table, const struct rule_def *d)
 {
@@ -299,9 +352,7 @@ static void put_rule(struct batch *b, const char *table, const struct rule_def *
 	for (const uint8_t *t = d->terms; *t != T_END; t++)
 		for (const struct part *p = terms[*t]; p->test != TEST_END; p++)
 			put_part(r, p);
-	struct nftnl_expr *drop = expr(r, "immediate");
-	nftnl_expr_set_u32(drop, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
-	nftnl_expr_set_u32(drop, NFTNL_EXPR_IMM_VERDICT, NF_DROP);
+	put_verdict(r, d);
 	nftnl_rule_nlmsg_build_payload(batch_add(b, NFT_MSG_NEWRULE, d->family, NLM_F_CREATE | NLM_F_APPEND), r);
 	nftnl_udata_buf_free(u);
 	nftnl_rule_free(r);
@@ -414,16 +465,26 @@ void put_guard_spent(struct batch *b, const struct gate_shape *s)
 	put_guard_elem(b, s, NFT_MSG_DELSETELEM, 0);
 }
 
-void put_alive(struct batch *b, const struct gate_shape *s, int64_t ms)
+static void put_mortal(struct batch *b, const struct gate_shape *s, enum life life, int64_t ms)
 {
 	for (size_t i = 0; i < ARRAY_LEN(gate_sets); i++) {
 		const struct set_def *d = &gate_sets[i];
-		if (!d->mortal || !set_wanted(s, d))
+		if (d->life != life || !set_wanted(s, d))
 			continue;
 		put_flush(b, d->family, s->table, d->name);
 		if (ms > 0)
 			put_keys(b, s, d, ms);
 	}
+}
+
+void put_alive(struct batch *b, const struct gate_shape *s, int64_t ms)
+{
+	put_mortal(b, s, LEASED, ms);
+}
+
+void put_resets(struct batch *b, const struct gate_shape *s, int64_t ms)
+{
+	put_mortal(b, s, JUST_SHUT, ms);
 }
 
 /* --- install and delete -------------------------------------------------------------------------------------------------- */
@@ -435,9 +496,9 @@ static void put_sets(struct batch *b, const struct gate_shape *s, uint8_t family
 		if (d->family != family || !set_wanted(s, d))
 			continue;
 		put_set(b, family, s->table, d->name, key_of[d->list].type, key_of[d->list].len,
-			d->mortal ? NFT_SET_TIMEOUT : 0);
-		if (!d->mortal || alive_ms > 0)
-			put_keys(b, s, d, d->mortal ? alive_ms : 0);
+			d->life == AS_WISHED ? 0 : NFT_SET_TIMEOUT);
+		if (d->life == AS_WISHED || (d->life == LEASED && alive_ms > 0))
+			put_keys(b, s, d, d->life == LEASED ? alive_ms : 0);
 	}
 	if (family == NFPROTO_INET)
 		put_set(b, family, s->table, SET_GUARD, TYPE_MARK, sizeof(guard_key), NFT_SET_TIMEOUT);
@@ -457,13 +518,23 @@ static void put_family(struct batch *b, const struct gate_shape *s, uint8_t fami
 			put_rule(b, s->table, &rules[i]);
 }
 
-int rules_install(struct nft_link *l, const struct gate_shape *s, int64_t alive_ms)
+static int install(struct nft_link *l, const struct gate_shape *s, int64_t alive_ms)
 {
 	struct batch b;
 	batch_start(&b, l);
 	for (size_t i = 0; i < ARRAY_LEN(gate_families); i++)
 		put_family(&b, s, gate_families[i], alive_ms);
 	return batch_commit(&b);
+}
+
+/* Kernels before 5.9 do not reset in prerouting (EOPNOTSUPP), some are built without (ENOENT): silence does there. */
+int rules_install(struct nft_link *l, struct gate_shape *s, int64_t alive_ms)
+{
+	int r = install(l, s, alive_ms);
+	if ((r != -EOPNOTSUPP && r != -ENOENT) || s->no_resets)
+		return r;
+	s->no_resets = true;
+	return install(l, s, alive_ms);
 }
 
 int rules_delete(struct nft_link *l, const char *table)

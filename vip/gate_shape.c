@@ -84,7 +84,7 @@ static int check_numbers(const struct gate_spec *spec, struct err *e)
 
 int shape_make(struct gate_shape *s, const char *table, const struct gate_spec *spec, struct err *e)
 {
-	static const char version[] = "2"; /* raise when the chains, rules or sets change */
+	static const char version[] = "3"; /* raise when the chains, rules or sets change */
 	uint64_t h = fnv1a(0xcbf29ce484222325u, version, sizeof(version));
 	*s = (struct gate_shape){ 0 };
 	if (check_table_name(table, e) < 0 || check_numbers(spec, e) < 0)

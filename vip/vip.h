@@ -53,7 +53,7 @@ void vips_free(struct vips *v); /* leaves addresses as they are */
 /* All of them; idempotent; refreshes the lifetime; verified. -1: what this call had added is taken away again. */
 int vips_add(struct vips *v, struct err *e);
 int vips_refresh(struct vips *v, struct err *e); /* lifetime only; an address that has vanished is not re-created: -1 */
-int vips_remove(struct vips *v, struct err *e);	 /* all of them, stops announcing; verified */
+int vips_remove(struct vips *v, struct err *e);	 /* all of them, stops announcing, ends their TCP connections; verified */
 /* From the kernel's own dump and events. One of IPv6 that somebody put under duplicate detection is not held until that is over. */
 bool vips_held(const struct vips *v, size_t i);
 bool vips_held_all(const struct vips *v);
@@ -94,6 +94,9 @@ void gate_free(struct gate *g); /* leaves the rules: they shut by themselves */
 /* Open until `until` (this node's CLOCK_BOOTTIME); re-makes a table that somebody flushed or deleted. Reads the clock after the
  * transaction: too late means shut and -1. Idempotent; meant to be called with every renewal. */
 int gate_open(struct gate *g, us_t until, struct err *e);
+/* At once. Where it was open until now, TCP to the addresses is answered by resets for a second (kernel 5.9+), so that clients look for
+ * the new holder at once; a lease that ends by itself ends in silence. (A reset is no service, and would do no harm there either as long
+ * as nobody else serves. But then somebody may, and switches exist that learn an address from any packet sent in its name.) */
 int gate_shut(struct gate *g, struct err *e);
 bool gate_is_open(const struct gate *g, us_t now); /* from what the kernel last confirmed */
 int gate_remove(const char *name, struct err *e);  /* deletes the table (hactl vip release, tests) */

@@ -6,6 +6,7 @@
 #include "vip/arp.h"
 #include "vip/nd.h"
 #include "vip/own_echo.h"
+#include "vip/socks.h"
 
 #include <errno.h>
 #include <linux/rtnetlink.h>
@@ -15,7 +16,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-enum { VIPS_MAX = 64, REMOVE_ROUNDS = 4 };
+enum { VIPS_MAX = 64, REMOVE_ROUNDS = 4, END_CONNECTIONS = 20 * US_PER_MS };
 
 /* Pauses between announcements: 0, 0.1, 0.5, 1, 2, 5 s, then every 30 s. */
 static const us_t announce_pause[] = { 100 * US_PER_MS, 400 * US_PER_MS, 500 * US_PER_MS, 1 * US_PER_SEC,
@@ -300,10 +301,15 @@ int vips_refresh(struct vips *v, struct err *e)
 	return r;
 }
 
-/* The same address may be there more than once, with several lengths: look until none is left. */
+/* TCP connections of the addresses are ended first, so that their clients need not wait for a time-out of their own.
+ * The same address may be there more than once, with several lengths: look until none is left. */
 int vips_remove(struct vips *v, struct err *e)
 {
+	us_t end = now_us() + END_CONNECTIONS;
 	stop_announcing(v);
+	for (size_t i = 0; i < v->n; i++)
+		if (v->view[i].addr.held) /* while the address is here: without it no reset leaves in its name */
+			socks_end(&v->view[i].ip, end);
 	for (int round = 0; round < REMOVE_ROUNDS; round++) {
 		if (addr_look(v->ask, v->view, v->n, e) < 0)
 			return -1;

@@ -137,6 +137,7 @@ static void mysql_target(const struct conf_node *n, const struct conf_node *peer
 	t->max_lag = m->max_lag;
 	t->events = m->events == EVENTS_MANAGE;
 	t->semi_sync = m->semi_sync != SEMI_SYNC_OFF;
+	t->semi_required = m->semi_sync == SEMI_SYNC_REQUIRED;
 	STR_COPY(t->binlog_tool, m->binlog_tool);
 }
 
@@ -204,6 +205,7 @@ void specs_core(const struct conf *c, int me, struct core_conf *out)
 		.has_upstreams = c->n_upstreams > 0,
 		.has_hooks = c->hooks.on_primary[0] || c->hooks.on_standby[0],
 		.lossless = n->mysql.present && n->mysql.semi_sync != SEMI_SYNC_OFF,
+		.required = n->mysql.present && n->mysql.semi_sync == SEMI_SYNC_REQUIRED,
 		.max_freeze = n->mysql.present ? n->mysql.max_freeze : US_PER_SEC,
 		.flap_window = c->flap_window };
 	for (int i = 0; i < NODES; i++)

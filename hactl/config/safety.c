@@ -114,6 +114,11 @@ static void say_commits(struct lines *l, const struct conf *c, us_t alone)
 		return;
 	if (c->node[0].mysql.semi_sync == SEMI_SYNC_OFF)
 		line(l, "commits", "wait for no standby; a failover may lose what it had not received");
+	else if (c->node[0].mysql.semi_sync == SEMI_SYNC_REQUIRED)
+		line(l, "commits",
+			"wait for the standby for as long as it is away, after a failover until the old primary "
+			"follows "
+			"(mysql.semi_sync = \"required\"): with one node left the service takes no writes");
 	else if (alone)
 		line(l, "commits",
 			"when the standby is lost they wait up to about %s: until it cannot take over by itself any "

@@ -36,12 +36,14 @@ struct status_view { /* pointers into the supervisor's state, valid during the c
 	const struct core_view *core;
 	const char (*blockers)[SENTENCE_MAX];
 	size_t n_blockers;
+	const char *plan_detail; /* how far the step under way is, NULL or "" nothing to say */
 	const char *would_lose; /* "nothing", "at most 3 transactions", "unknown since 14:02" */
 	const struct wire_session *wire;
 	const struct path_view *paths;
 	size_t n_paths;
 	const struct db_facts *mysql[NODES], *redis[NODES]; /* NULL when not configured */
 	int64_t mysql_behind; /* transactions of the primary that the standby has not executed; -1 unknown */
+	int64_t mysql_unreceived; /* … that it has not received; -1 unknown */
 	const bool *vip_held; /* n_vips of them */
 	const struct probe_state *const *probes;
 	size_t n_probes;
@@ -73,7 +75,7 @@ struct journal *journal_open(const char *dir, const char *node, struct err *e);
 void journal_close(struct journal *j);
 /* Never fails and never stops anything: a line that cannot be written is logged, and that it cannot be is said once. j may be NULL
  * (then only logged). Lines: {"at","mono_us","level","kind","text", ...fields}; at 8 MB the file becomes events.jsonl.1.
- * kind: "role", "change", "probe", "alert", "note", "hook", "fence", "keepalived". fields (stolen, may be NULL) are merged into the line. Also logged. */
+ * kind: "role", "change", "probe", "alert", "note", "hook", "fence", "gate", "keepalived". fields (stolen, may be NULL) are merged into the line. Also logged. */
 void journal_add(struct journal *j, enum log_level level, const char *kind, json_t *fields, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
 

@@ -157,6 +157,17 @@ static json_t *in_sync_json(const struct status_view *v, int node)
 	return gates && standby ? json_boolean(v->core->in_sync) : json_null();
 }
 
+/* Since when commits wait for an absent standby: only its own supervisor knows. */
+static json_t *waiting_json(const struct status_view *v, int node)
+{
+	char at[32];
+
+	if (node != v->me || !v->core->writes_wait_us)
+		return json_null();
+	wall_text(wall_us() - v->core->writes_wait_us, at);
+	return json_string(at);
+}
+
 /* What an answer of now says; of a server that does not answer, nothing is known. */
 static json_t *mysql_json(const struct status_view *v, int node)
 {
@@ -175,12 +186,14 @@ static json_t *mysql_json(const struct status_view *v, int node)
 		put(o, "semi_sync", json_boolean(f->semi_source_on));
 		put(o, "semi_sync_clients", json_integer(f->semi_clients));
 		put(o, "replicas", json_integer(f->replicas));
+		put(o, "writes_wait_since", waiting_json(v, node));
 		return o;
 	}
 	put(o, "lag_ms", whole_millis(f->lag));
 	put(o, "silent_ms", whole_millis(f->silence));
 	put(o, "unapplied", count_or_null(f->unapplied));
 	bool comparable = up && v->mysql[1 - node] && v->mysql[1 - node]->life == DB_UP;
+	put(o, "unreceived", up && v->core->primary == 1 - node ? count_or_null(v->mysql_unreceived) : json_null());
 	put(o, "behind", comparable ? count_or_null(v->mysql_behind) : json_null());
 	put(o, "delay_ms", up ? whole_millis(f->delay) : json_null());
 	put(o, "receiving", up ? json_boolean(f->io_running && !f->connecting) : json_null());
@@ -316,6 +329,7 @@ static json_t *plan_json(const struct status_view *v)
 	put(o, "name", json_string(c->plan));
 	put(o, "step", json_string(step_names[c->step]));
 	put(o, "step_ms", whole_millis(v->now - c->step_since));
+	put(o, "detail", text_or_null(v->plan_detail));
 	return o;
 }
 

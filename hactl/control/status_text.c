@@ -115,6 +115,10 @@ static void part_node(struct screen *s, const json_t *st)
 	more(s);
 	say(s, DOUBT, "%s under way: %s", peek_text(plan, "name", NULL), peek_text(plan, "step", NULL));
 	number(s, peek(plan, "step_ms", NULL), " for ", " ms");
+	if (json_is_string(peek(plan, "detail", NULL))) {
+		more(s);
+		say(s, DOUBT, "%s", peek_text(plan, "detail", NULL));
+	}
 }
 
 static void part_authority(struct screen *s, const json_t *st)
@@ -233,7 +237,9 @@ static void database_replica(struct screen *s, const json_t *d, bool mysql)
 		return;
 	}
 	number(s, peek(d, "lag_ms", NULL), "  lag ", " ms");
+	number(s, peek(d, "unreceived", NULL), ", unreceived ", "");
 	number(s, peek(d, "unapplied", NULL), ", unapplied ", "");
+	number(s, peek(d, "silent_ms", NULL), ", silent ", " ms");
 	number(s, peek(d, "behind", NULL), ", behind ", " transactions");
 	if (json_is_boolean(peek(d, "in_sync", NULL)))
 		say(s, peek_true(d, "in_sync", NULL) ? GOOD : BAD,

@@ -105,6 +105,18 @@ static void database_troubles(struct troubles *t, const json_t *s, const char *k
 	}
 }
 
+static void waiting_troubles(struct troubles *t, const json_t *s)
+{
+	const char *node = peek_text(s, "node", NULL);
+	const json_t *since = peek(json_object_get(json_object_get(s, "mysql"), "local"), "writes_wait_since", NULL);
+
+	if (json_is_string(since))
+		add(t,
+			"writes wait: mysql.semi_sync = \"required\" and %s is away since %s; to write without it, set "
+			"mysql.semi_sync = \"auto\" on %s and restart hactl there",
+			peek_text(s, "peer", "name"), json_string_value(since), node);
+}
+
 static void service_troubles(struct troubles *t, const json_t *s)
 {
 	size_t i;
@@ -144,6 +156,7 @@ static void guard_troubles(struct troubles *t, const json_t *s)
 size_t status_troubles(const json_t *status, char out[][SENTENCE_MAX], size_t max)
 {
 	struct troubles t = { .out = out, .max = max };
+	waiting_troubles(&t, status);
 	failover_troubles(&t, status);
 	pair_troubles(&t, status);
 	database_troubles(&t, status, "mysql");

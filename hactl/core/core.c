@@ -182,7 +182,7 @@ void core_init(
 	c->promise = core_broken.boot_bid ? now : now + c->promise_span; /* we may have promised just before the end */
 	c->heard = core_broken.boot_bid ? now - c->suspicion - 1 : now;
 	c->acked = now;
-	c->shut_since = c->loss_at = US_NEVER;
+	c->shut_since = c->loss_at = c->away_since = US_NEVER;
 	/* a word once given stands; what it said about data is known again only where the disk tells */
 	c->releasing = c->disk.term && c->disk.owner == NOBODY && c->disk.released == c->disk.term;
 	c->release_ok = c->releasing && c->disk.bound_db;
@@ -214,6 +214,11 @@ static void on_step(struct core *c, const struct core_event *ev)
 
 	if (!plan_step(c, ev->step.serial, ev->step.outcome, ev->step.took_us, text))
 		sync_step(c, ev->step.serial, ev->step.outcome, text);
+}
+
+static void on_step_moves(struct core *c, const struct core_event *ev)
+{
+	plan_step_moves(c, ev->step.serial);
 }
 
 static void on_facts(struct core *c, const struct core_event *ev)
@@ -263,6 +268,7 @@ static event_fn *const event_table[EV_COUNT] = {
 	[EV_REGISTER] = on_register,
 	[EV_WITNESS] = on_witness,
 	[EV_STEP] = on_step,
+	[EV_STEP_MOVES] = on_step_moves,
 	[EV_FACTS] = on_facts,
 	[EV_COMMAND] = on_operator,
 	[EV_DISK_FAILED] = on_disk_failed,
@@ -346,32 +352,38 @@ static void check_primary(struct core *c)
  * the address until the record is false. */
 static void check_protection(struct core *c)
 {
-	bool relied = c->sync_maybe || c->sync == SYNC_IN || c->sync == SYNC_WRITING;
+	bool strict = sync_strict(c) && c->facts_at > c->promoted_at && !core_broken.bare_required;
+	bool relied = strict || c->sync_maybe || c->sync == SYNC_IN || c->sync == SYNC_WRITING;
 	bool bare =
 		c->role == ROLE_PRIMARY && c->conf.lossless && relied && c->facts.mysql_writable && !c->facts.semi_on;
 
 	if (bare && !c->gate_held) {
 		sync_must_drop(c);
-		if (!c->sync_maybe)
+		if (!c->sync_maybe && !strict)
 			return; /* manual mode: only this primary's own word would have said so */
 		core_gate_shut(c);
 		c->gate_held = true;
-		note(c, 4, "semi-sync was found off on %s: the gate is shut until the record says so", my_name(c));
+		note(c, 4, "semi-sync was found off on %s: the gate is shut until %s", my_name(c),
+			strict ? "it is on" : "the record says so");
 	}
-	if (c->gate_held && !c->sync_maybe)
+	if (c->gate_held && !c->sync_maybe && !(strict && bare))
 		c->gate_held = false;
+	if (strict && bare && !plan_busy(c) && !c->stopping)
+		role_event(c, RE_REOPEN, "semi-sync, which is required, was found off on %s", my_name(c));
 }
 
 /* The same found at the start, while the last lease may still keep the gate open: left alone unless the record may be true. */
 static void check_protection_at_start(struct core *c)
 {
 	bool ours = c->conf.lossless && c->disk.term && c->disk.owner == me_of(c);
-	bool bare = ours && !c->gate_on && c->sync_maybe && c->facts.mysql_writable && !c->facts.semi_on;
+	bool relied = c->sync_maybe || sync_strict(c);
+	bool bare = ours && !c->gate_on && relied && c->facts.mysql_writable && !c->facts.semi_on;
 	bool maybe = c->reg_known && c->rev && c->reg.term == c->disk.term && c->reg.sync.in_sync;
 
 	if (without_vote(c))
 		maybe = c->disk.alone != c->disk.term;
-	if (!bare || !maybe || c->gate_until == 0 || c->conf.mode == CORE_MANUAL)
+	maybe = (maybe && c->conf.mode != CORE_MANUAL) || sync_strict(c);
+	if (!bare || !maybe || c->gate_until == 0)
 		return;
 	core_gate_shut(c);
 	note(c, 4, "semi-sync was found off on %s at the start: the gate is shut until it is confirmed", my_name(c));

@@ -34,6 +34,8 @@ struct core_conf {
 				   that two do not fence each other. The same number on both nodes: core_alone_us rests on it */
 	bool has_mysql, has_redis, has_vip, has_upstreams, has_hooks;
 	bool lossless;		/* semi_sync is auto or required, and MySQL is configured: the in-sync record gates */
+	bool required;		/* semi_sync is required: semi-sync is on whenever this node takes writes, so that while the standby is away
+				   commits wait; with lossless only */
 	us_t max_freeze;	/* a switchover that holds writes longer is undone */
 	us_t flap_window;	/* at most one automatic failover within it; 0 off */
 };
@@ -118,7 +120,7 @@ struct core_command {
 
 enum step_outcome { STEP_OK, STEP_FAILED, STEP_UNKNOWN /* deadline passed: it may still happen */ };
 
-enum core_event_kind { EV_TICK, EV_MSG, EV_REGISTER, EV_WITNESS, EV_STEP, EV_FACTS, EV_COMMAND, EV_DISK_FAILED, EV_COUNT };
+enum core_event_kind { EV_TICK, EV_MSG, EV_REGISTER, EV_WITNESS, EV_STEP, EV_STEP_MOVES, EV_FACTS, EV_COMMAND, EV_DISK_FAILED, EV_COUNT };
 
 /* What a node without an arbiter asks of the world around it (CORE_REFERENCE). */
 enum witness_kind {
@@ -148,7 +150,8 @@ struct core_event {
 			enum step_outcome outcome;
 			us_t took_us;
 			const char *text; /* detail or failure sentence; may be "" */
-		} step;
+		} step; /* EV_STEP: its end. EV_STEP_MOVES, serial alone: it is not at its end, and something moves (a promotion
+			   that applies what was received): its time counts anew */
 		const struct core_facts *facts;
 		struct core_command command;
 	};
@@ -160,7 +163,8 @@ struct core_event {
 enum step_kind {
 	STEP_FENCE,	     /* the other node is confirmed off (CORE_FENCE only): OK on confirmation alone, never on hope. Carries no authority:
 				it is what gives it */
-	STEP_MYSQL_PROMOTE,  /* everything received is applied, replication off, writes open, source side of semi-sync off */
+	STEP_MYSQL_PROMOTE,  /* everything received is applied, replication off, writes open, source side of semi-sync off. conf.required: on
+				before writes are open, whether a standby is there or not; commits that wait already go on waiting */
 	STEP_MYSQL_VERIFY,   /* writes are open and no replica is configured */
 	STEP_REDIS_PROMOTE,  /* role:master, min-replicas-to-write 0 */
 	STEP_REDIS_VERIFY,
@@ -263,6 +267,7 @@ struct core_view {
 	enum role peer_role;
 	bool peer_ready;
 	bool in_sync;		/* the record, as this node knows it, holds for the present standby */
+	us_t writes_wait_us;	/* conf.required, primary: the standby has been away for so long, and commits wait for it; 0 they do not */
 	bool failover_ready;	/* a failover would happen now if the primary were lost */
 	const char *plan;	/* "takeover", "switchover", "demotion", "follow" or NULL */
 	enum step_kind step;	/* while plan is set */

@@ -165,8 +165,10 @@ static bool last_holder(const struct core *c, const struct reg_value *val)
 
 	if (!val)
 		return took_nothing_since_release(c);
+	/* an entry about a term that the other had, and this node never won, is from a life before both lost their state */
 	if (val->holder == me_of(c))
-		return val->term >= c->disk.other_term;
+		return val->term > c->disk.other_term ||
+		       (val->term == c->disk.other_term && c->disk.held == val->term);
 	return by_disk && val->term < c->disk.held; /* equal: a fresh term of ours that the register never saw */
 }
 

@@ -39,6 +39,8 @@ struct core_rules {
 	bool witness_late;	/* a reference address's lease counts from its answer */
 	bool fence_hope;	/* takes over when the fence command failed or never answered */
 	bool word_for_ever;	/* believes to be in sync for longer than the primary's word lasts */
+	bool alone_required;	/* goes on without the standby though both nodes are required */
+	bool bare_required;	/* lets writes through though semi-sync, which is required, was found off */
 };
 #ifdef CORE_BROKEN
 extern struct core_rules core_broken;
@@ -88,6 +90,7 @@ struct run_step {
 	enum step_outcome outcome;
 	uint32_t serial;
 	us_t first_at, at, until;
+	us_t moved; /* when something was seen to move last; 0 not since it began */
 };
 
 struct run {
@@ -267,6 +270,7 @@ struct core {
 	/* this node's servers */
 	struct core_facts facts;
 	us_t facts_at;
+	us_t promoted_at;     /* our database was promoted last: facts from before say nothing about its semi-sync */
 	us_t shut_since;      /* primary: not writable in every facts since; US_NEVER */
 	int64_t frozen_db;    /* server start when a switchover froze it */
 	int64_t bid_db_start; /* server start the in-sync record was about when it justified the bid */
@@ -300,6 +304,8 @@ struct core {
 	uint64_t sync_boot;
 	int64_t sync_db_start; /* of the standby, when semi-sync was switched on */
 	us_t loss_at;	       /* the standby's stream is lost since; US_NEVER */
+	us_t away_since;       /* conf.required: commits wait for the standby since; US_NEVER */
+	bool away_told;
 	us_t sync_retry, sync_off_at;
 	unsigned sync_tries;
 	uint32_t sync_serial; /* step under way; 0 none */
@@ -443,6 +449,7 @@ void plan_start(struct core *c, enum plan_id id);
 void plan_cancel(struct core *c);
 void plan_undo(struct core *c);
 bool plan_step(struct core *c, uint32_t serial, enum step_outcome outcome, us_t took, const char *text);
+void plan_step_moves(struct core *c, uint32_t serial);
 void plan_run(struct core *c);
 bool plan_busy(const struct core *c); /* before its tail */
 const char *plan_name(enum plan_id id);
@@ -460,6 +467,8 @@ void sync_written(struct core *c, const struct sync_record *r);
 struct sync_record sync_next(const struct core *c);
 bool sync_write_wanted(const struct core *c);
 bool sync_in(const struct core *c); /* the record holds for the present standby, as this primary knows */
+bool sync_strict(const struct core *c); /* both nodes are required: nothing is acknowledged that the standby has not received */
+us_t sync_away_us(const struct core *c, us_t now); /* commits have waited for an absent standby for so long; 0 they do not */
 void sync_peer_voided(struct core *c, const struct msg *m);
 bool record_for_me(const struct core *c, const struct reg_value *v, char why[SENTENCE_MAX]);
 

@@ -41,7 +41,7 @@ static const struct step_def fence_steps[] = {
 };
 
 static const struct step_def takeover_steps[] = {
-	{ "mysql promote", 1, STEP_MYSQL_PROMOTE, 10 * US_PER_SEC, NO_UNDO, true, false },
+	{ "mysql promote", 1, STEP_MYSQL_PROMOTE, 12 * US_PER_SEC, NO_UNDO, true, false },
 	{ "redis promote", 1, STEP_REDIS_PROMOTE, 2 * US_PER_SEC, NO_UNDO, true, false },
 	{ "mysql verify", 2, STEP_MYSQL_VERIFY, US_PER_SEC, NO_UNDO, true, false },
 	{ "redis verify", 2, STEP_REDIS_VERIFY, US_PER_SEC, NO_UNDO, true, false },
@@ -272,7 +272,8 @@ void plan_undo(struct core *c)
 /* Undoing a freeze opens writes as they were: only on a server that was open, and protected if the record relies on it. */
 static bool may_unfreeze(const struct core *c)
 {
-	bool relied = c->conf.lossless && (c->sync_maybe || c->sync == SYNC_IN || c->sync == SYNC_WRITING);
+	bool relied =
+		c->conf.lossless && (sync_strict(c) || c->sync_maybe || c->sync == SYNC_IN || c->sync == SYNC_WRITING);
 
 	return c->facts.mysql_writable && (c->facts.semi_on || !relied);
 }
@@ -361,7 +362,7 @@ static bool again_under_new_lease(struct core *c, struct run_step *s, enum step_
 {
 	bool expired = s->def->needs_authority && outcome == STEP_FAILED && c->now >= s->until;
 
-	if (!expired || !authority(c) || c->now - s->first_at > 2 * s->def->timeout)
+	if (!expired || !authority(c) || c->now - max_us(s->first_at, s->moved) > 2 * s->def->timeout)
 		return false;
 	s->state = TODO;
 	return true;
@@ -371,6 +372,7 @@ static bool again_under_new_lease(struct core *c, struct run_step *s, enum step_
  * gate can open. */
 static void promoted(struct core *c)
 {
+	c->promoted_at = c->now;
 	if (!c->conf.lossless || (c->disk.served == c->disk.term && !c->disk.bound_db))
 		return;
 	c->disk.served = c->disk.term;
@@ -423,6 +425,17 @@ bool plan_step(struct core *c, uint32_t serial, enum step_outcome outcome, us_t 
 	return false;
 }
 
+/* Only what it is at now counts: a standby may have received more than it has applied, and applies it however long that takes. */
+void plan_step_moves(struct core *c, uint32_t serial)
+{
+	for (size_t i = 0; c->run.id != PLAN_NONE && i < c->run.n; i++) {
+		struct run_step *s = &c->run.step[i];
+
+		if (s->serial == serial && s->state == RUNNING)
+			s->moved = c->now;
+	}
+}
+
 /* The shell answers every step; should it not (a list cut short by a failing disk), the plan does not wait for ever. */
 static bool still_running(struct core *c)
 {
@@ -430,7 +443,7 @@ static bool still_running(struct core *c)
 
 	for (size_t i = 0; i < c->run.n; i++) {
 		struct run_step *s = &c->run.step[i];
-		us_t end = s->at + time_for(c, s->def) + US_PER_SEC;
+		us_t end = max_us(s->at, s->moved) + time_for(c, s->def) + US_PER_SEC;
 
 		if (s->state != RUNNING)
 			continue;

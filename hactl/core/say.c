@@ -43,6 +43,11 @@ bool start_gate(const struct core *c, char why[SENTENCE_MAX])
 			"failover --force` "
 			"on %s",
 			peer_name(c), my_name(c), my_name(c));
+	else if (sync_strict(c) && !f->standby_streams)
+		say(why,
+			"first start: the database of %s does not replicate semi-synchronously yet, and with "
+			"mysql.semi_sync = \"required\" every write would wait for it",
+			peer_name(c));
 	else
 		return true;
 	return false;
@@ -116,6 +121,7 @@ void core_look(const struct core *c, us_t now, struct core_view *v)
 	v->peer_ready = c->peer_known && (c->peer.flags & FLAG_READY);
 	v->in_sync = record_known_in(c);
 	v->failover_ready = core_blockers(c, now, out) == 0;
+	v->writes_wait_us = sync_away_us(c, now);
 	look_change(c, now, v);
 	v->change = c->change;
 }

@@ -5,6 +5,10 @@
  * away, by the standby itself (it is the only one the record could ever promote). With neither a register nor a third vote
  * the standby keeps the record in its memory, for as long as the primary's word lasts: word.c. In manual mode nobody but this
  * primary reads the record: it is a matter of its own memory.
+ *
+ * conf.required: semi-sync is on whenever writes are open (STEP_MYSQL_PROMOTE sees to it, core.c shuts the gate otherwise) and is
+ * never switched off here. Nothing is acknowledged that the standby has not received, so losing it makes the record no less true:
+ * it stands until the standby's host or database server is another one.
  */
 #include "hactl/core/inside.h"
 
@@ -53,6 +57,11 @@ bool sync_in(const struct core *c)
 {
 	return c->sync == SYNC_IN && c->peer_known && c->peer.boot == c->sync_boot &&
 	       c->peer.db_start == c->sync_db_start;
+}
+
+bool sync_strict(const struct core *c)
+{
+	return c->conf.required && c->conf.lossless;
 }
 
 /* --- the record in the register -------------------------------------------------------------------------------------- */
@@ -180,6 +189,47 @@ static bool lost(struct core *c)
 	return false;
 }
 
+/* Required mode: the standby is not the one any more that the record names. Of a server that is down nothing new is known. */
+static bool replaced(const struct core *c)
+{
+	bool restarted = c->peer.db_start && c->peer.db_start != c->sync_db_start;
+
+	return c->peer_known && c->peer.boot && (c->peer.boot != c->sync_boot || restarted);
+}
+
+us_t sync_away_us(const struct core *c, us_t now)
+{
+	bool waits = sync_strict(c) && c->role == ROLE_PRIMARY && c->away_since != US_NEVER;
+
+	return waits && now - c->away_since >= c->silence ? now - c->away_since : 0;
+}
+
+/* Required mode: said when commits begin to wait for an absent standby, and when they go on. */
+static void watch_standby(struct core *c)
+{
+	const struct core_facts *f = &c->facts;
+	bool away = f->mysql_writable && (f->standby_lost || (!peer_alive(c) && !f->standby_streams));
+
+	if (!away) {
+		if (c->away_told)
+			note(c, 5, "%s is back: writes on %s go on", peer_name(c), my_name(c));
+		c->away_since = US_NEVER;
+		c->away_told = false;
+		if (peer_alive(c))
+			alarm_at(c, c->peer_seen + c->silence + 1);
+		return;
+	}
+	if (c->away_since == US_NEVER)
+		c->away_since = c->now;
+	if (!sync_away_us(c, c->now)) {
+		alarm_at(c, c->away_since + c->silence);
+	} else if (!c->away_told) {
+		c->away_told = true;
+		note(c, 4, "%s is away: writes on %s wait until it is back, both nodes are required (mysql.semi_sync)",
+			peer_name(c), my_name(c));
+	}
+}
+
 static bool standby_good(const struct core *c)
 {
 	const struct core_facts *f = &c->facts;
@@ -278,6 +328,14 @@ static void run_proving(struct core *c)
 
 static void run_in(struct core *c)
 {
+	if (sync_strict(c) && !core_broken.alone_required) {
+		if (!replaced(c))
+			return;
+		note(c, 5, "%s or its database was restarted: it is in sync when it has caught up", peer_name(c));
+		c->sync_retry = c->now;
+		sync_must_drop(c);
+		return;
+	}
 	if (!lost(c))
 		return;
 	note(c, 4, "%s is out of sync: %s goes on without it once that is stored", peer_name(c), my_name(c));
@@ -297,6 +355,11 @@ static void run_dropping(struct core *c)
 	if (c->sync_maybe) {
 		if (!c->void_seq)
 			c->void_seq = c->sync_seq = next_seq(c);
+		return;
+	}
+	if (sync_strict(c) && !core_broken.alone_required) {
+		c->sync = SYNC_NONE; /* semi-sync stays on */
+		c->again = true;
 		return;
 	}
 	if (c->now < c->sync_off_at) {
@@ -332,6 +395,8 @@ void sync_run(struct core *c)
 		}
 		return;
 	}
+	if (sync_strict(c))
+		watch_standby(c);
 	if (plan_busy(c) && c->sync == SYNC_NONE)
 		return;
 	switch (c->sync) {

@@ -10,11 +10,18 @@ static us_t max_lag(const struct sup *s, enum db_kind kind)
 	return kind == DB_MYSQL ? n->mysql.max_lag : n->redis.max_lag;
 }
 
-static bool streams(const struct db_facts *f, enum db_kind kind)
+/* Somebody stopped the applier (a person, a backup) and nothing is wrong with it: what arrives is kept and acknowledged, and a promotion
+ * starts it. It is not started before: whoever stopped it had a reason. One that a promotion of ours stopped has none. */
+static bool pausing(const struct server *v, const struct db_facts *f)
+{
+	return !f->sql_running && !f->applier_error && !v->applier_ours;
+}
+
+static bool streams(const struct server *v, const struct db_facts *f, enum db_kind kind)
 {
 	if (f->life != DB_UP || !f->replica || !f->from_peer || f->error[0])
 		return false;
-	return kind == DB_MYSQL ? f->io_running && f->sql_running && !f->connecting
+	return kind == DB_MYSQL ? f->io_running && !f->connecting && (f->sql_running || pausing(v, f))
 				: f->link_up && !f->sync_in_progress;
 }
 
@@ -97,11 +104,11 @@ static bool nothing_newer(const struct sup *s, enum db_kind kind)
 static bool mysql_unready(const struct db_facts *f, const char *node, char *why)
 {
 	/* an error of the thread that receives is no obstacle: a dead source is when a replica is needed */
-	if (f->error[0] && !f->sql_running)
-		snprintf(why, SENTENCE_MAX, "replication on %s stopped with an error: %.150s", node, f->error);
+	if (f->applier_error && !f->sql_running)
+		snprintf(why, SENTENCE_MAX, "replication on %s stopped, %.180s", node, f->error);
 	else if (f->replica && f->delay > 0)
-		snprintf(why, SENTENCE_MAX, "the replica on %s has a configured delay of %llds; set it to 0", node,
-			(long long)(f->delay / US_PER_SEC));
+		snprintf(why, SENTENCE_MAX, "the replica on %s has a configured delay of %llds (%s): set it to 0", node,
+			(long long)(f->delay / US_PER_SEC), f->mariadb ? "MASTER_DELAY" : "SOURCE_DELAY");
 	else if (f->replica && f->unapplied < 0)
 		snprintf(why, SENTENCE_MAX, "how much the replica on %s has yet to apply is unknown", node);
 	else
@@ -205,7 +212,7 @@ static void sum_up(struct sup *s, struct core_facts *n)
 		n->writable |= f->life == DB_UP && f->writable;
 		n->shut |= f->life == DB_UP && (!f->writable || f->replica) && !(k == DB_REDIS && s->bereft);
 		n->replicating |= f->life == DB_UP && f->replica;
-		n->following &= streams(f, (enum db_kind)k) ||
+		n->following &= streams(v, f, (enum db_kind)k) ||
 				(k == DB_REDIS && fuller(f, &s->server[s->peer][DB_REDIS].facts));
 		n->frozen &= f->life == DB_DEAD || (f->life == DB_UP && !f->writable);
 	}
@@ -221,11 +228,12 @@ static void source_side(struct sup *s, struct core_facts *n)
 	n->semi_on = mine->facts.life == DB_UP && mine->facts.semi_source_on;
 	n->db_start = mine->facts.db_start;
 	STR_COPY(n->gtid, mine->facts.executed);
-	n->standby_streams = streams(&theirs->facts, DB_MYSQL) && theirs->facts.lag != US_UNKNOWN &&
-			     theirs->facts.lag <= 2 * US_PER_SEC;
+	n->standby_streams = streams(theirs, &theirs->facts, DB_MYSQL) && theirs->facts.lag != US_UNKNOWN &&
+			     theirs->facts.lag <= 2 * US_PER_SEC &&
+			     (!s->core_conf.required || mine->facts.semi_clients > 0);
 	n->standby_lost = (n->semi_on && mine->facts.semi_clients == 0) || theirs->facts.life == DB_DEAD ||
 			  (n->semi_on && mine->facts.semi_stalled >= at_least_a_second(s->conf->lease)) ||
-			  (theirs->facts.life == DB_UP && !streams(&theirs->facts, DB_MYSQL));
+			  (theirs->facts.life == DB_UP && !streams(theirs, &theirs->facts, DB_MYSQL));
 }
 
 /* The core takes facts for news of this moment: between the end of an operation and the look after it there are none to tell. */
@@ -305,7 +313,7 @@ void facts_observed(void *arg, const struct db_facts *f)
 	struct server *v = arg;
 	struct sup *s = v->s;
 	enum db_kind kind = v == &s->server[v->node][DB_MYSQL] ? DB_MYSQL : DB_REDIS;
-	bool news;
+	bool news, told;
 
 	if (stream_moved(kind, &v->looked, f))
 		v->moved_after = v->looked.seen_at;
@@ -323,8 +331,16 @@ void facts_observed(void *arg, const struct db_facts *f)
 	v->stale = false;
 	news = f->life != v->facts.life && v->facts.life != DB_UNKNOWN;
 	v->hung_since = !silent_life(s, v, f) ? 0 : v->hung_since ? v->hung_since : now_us();
+	told = f->life == DB_UP && v->facts.life == DB_UP && !!f->trouble[0] != !!v->facts.trouble[0];
+	if (told && f->trouble[0])
+		hooks_alert(s, LOG_LVL_WARN, "%s on %s: %s", kind_names[kind], s->conf->node[v->node].name, f->trouble);
+	else if (told)
+		hooks_alert(s, LOG_LVL_NOTICE, "%s on %s: no longer so: %s", kind_names[kind],
+			s->conf->node[v->node].name, v->facts.trouble);
 	v->facts = *f;
-	if (streams(f, kind) && (kind == DB_REDIS || f->lag != US_UNKNOWN)) {
+	if (f->life == DB_UP && f->sql_running)
+		v->applier_ours = false;
+	if (streams(v, f, kind) && (kind == DB_REDIS || f->lag != US_UNKNOWN)) {
 		v->stream_ok_at = f->seen_at;
 		v->stream_lag = kind == DB_REDIS ? 0 : f->lag;
 	}
@@ -353,15 +369,21 @@ static int64_t unreceived(const struct sup *s, const struct core_view *v)
 void facts_would_lose(struct sup *s)
 {
 	struct core_view v;
+	us_t silent = 0;
 	int64_t n;
 	char at[32];
 
 	core_look(s->core, now_us(), &v);
 	n = s->server[s->me][DB_MYSQL].db ? unreceived(s, &v) : 0;
+	if (n >= 0 && v.primary == s->peer && v.peer == PEER_SILENT) { /* it may have gone on since its last word */
+		n = -1;
+		silent = v.peer_silent_us;
+	}
+	s->unreceived = n;
 	if (n >= 0 || v.in_sync)
 		s->exposed_since = 0;
 	else if (!s->exposed_since)
-		s->exposed_since = wall_us();
+		s->exposed_since = wall_us() - silent;
 	wall_text(s->exposed_since, at);
 	if (v.in_sync || n == 0)
 		STR_COPY(s->would_lose, "nothing");

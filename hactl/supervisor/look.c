@@ -40,6 +40,15 @@ static size_t look_paths(const struct sup *s, struct path_view *out, us_t now)
 	return (size_t)s->n_paths;
 }
 
+/* How far the step under way is, where that is known. */
+static const char *look_far(const struct sup *s, const struct core_view *v)
+{
+	for (size_t i = 0; v->plan && i < MAX_RUNNING; i++)
+		if (s->running[i].used && s->running[i].kind == v->step)
+			return s->running[i].far;
+	return NULL;
+}
+
 json_t *look_status(void *arg)
 {
 	struct path_view paths[1 + CONF_MAX_LINKS];
@@ -57,6 +66,8 @@ json_t *look_status(void *arg)
 	if (v.n_blockers < CORE_MAX_BLOCKERS && rejoin_blocker(s, blockers[v.n_blockers]))
 		v.n_blockers++;
 	v.would_lose = s->would_lose;
+	v.plan_detail = look_far(s, &core);
+	v.mysql_unreceived = s->unreceived;
 	v.wire = &s->wire;
 	v.paths = paths;
 	v.n_paths = look_paths(s, paths, now);
@@ -92,6 +103,7 @@ void look_changed(struct sup *s)
 	json_t *fields;
 
 	core_look(s->core, now_us(), &v);
+	held_watch(s, &v);
 	address_settled(s, &v);
 	events_settled(s, &v);
 	if (s->upstreams && v.primary != NOBODY)

@@ -27,6 +27,7 @@ struct server {
 	struct db_facts facts; /* newest one that no operation of ours has made stale */
 	bool stale; /* an operation ended: the observation that may have been under way then tells of before it */
 	int ops;    /* operations under way */
+	bool applier_ours; /* MySQL: a promotion of ours stopped the applier, if it is stopped; also at the start, when nobody knows */
 	us_t stream_ok_at;	/* when replication was last seen running with a known lag */
 	us_t stream_lag;	/* the lag it had then */
 	us_t hung_since;	/* 0: not hung */
@@ -41,6 +42,7 @@ struct running {
 	uint32_t serial;
 	enum step_kind kind;
 	us_t started, until, deadline;
+	us_t time; /* it had when it began */
 	struct server *server; /* for database steps */
 	struct db_call *call;
 	struct proc *proc;    /* fence: the command under way */
@@ -49,6 +51,9 @@ struct running {
 	struct killing *killing; /* mysql demote: the server is being killed */
 	bool killed;
 	int stage;	      /* steps of several operations: which one runs */
+	us_t moved_at;	      /* a promotion that drains: when something moved last */
+	us_t told_at;	      /* and when the journal was told of it */
+	char far[SENTENCE_MAX]; /* how far it is; "" not of interest */
 	char reach[GTID_MAX]; /* the position this step's OP_REACH waits for */
 };
 
@@ -102,6 +107,11 @@ struct path { /* a heartbeat path; 0 is the nodes' own addresses */
 	int good;    /* looks in a row at which it was not */
 };
 
+struct held { /* a gate that holds up a failover */
+	us_t since; /* 0: free */
+	char why[SENTENCE_MAX];
+};
+
 struct sup {
 	struct cli *cli;
 	struct conf *conf;
@@ -144,7 +154,10 @@ struct sup {
 	struct server server[NODES][DB_KIND_COUNT];
 	char frozen_at[GTID_MAX]; /* position of the last planned freeze */
 	bool bereft; /* primary, and the Redis here has lost what the other's still holds */
+	int64_t unreceived; /* transactions of the primary that the standby has not received; -1 unknown */
 	char would_lose[SENTENCE_MAX];
+	struct held held[CORE_MAX_BLOCKERS];
+	bool holding_up; /* one of them may be in use */
 	us_t exposed_since; /* wall clock: since when nobody knows what a failover would lose; 0 known */
 
 	struct arbiter *arbiter;
@@ -190,6 +203,7 @@ struct sup {
 void pump_tick(struct sup *s);
 void pump_msg(struct sup *s, const struct msg *m);
 void pump_facts(struct sup *s);
+void pump_step_moves(struct sup *s, uint32_t serial);
 void pump_step(struct sup *s, uint32_t serial, enum step_outcome outcome, us_t took, const char *text);
 void pump_register(struct sup *s, uint32_t id, enum reg_outcome outcome, int64_t rev, const struct reg_value *value);
 void pump_witness(struct sup *s, uint32_t id, bool reached, bool veto, const char *text);
@@ -246,6 +260,9 @@ void facts_observed(void *server, const struct db_facts *f); /* db_observed_fn *
 void facts_update(struct sup *s);
 void facts_would_lose(struct sup *s);
 bool facts_forget(struct sup *s); /* what is known of this node's servers is old; asks again. False: there are none */
+
+/* held.c - gates that act, into the journal */
+void held_watch(struct sup *s, const struct core_view *v); /* after every pump */
 
 /* address.c - virtual addresses and the gate */
 int address_open(struct sup *s, bool first_start, struct err *e);

@@ -152,6 +152,16 @@ void pump_step(struct sup *s, uint32_t serial, enum step_outcome outcome, us_t t
 	pump(s);
 }
 
+void pump_step_moves(struct sup *s, uint32_t serial)
+{
+	struct queued *q = push(s, EV_STEP_MOVES);
+
+	if (!q)
+		return;
+	q->ev.step.serial = serial;
+	pump(s);
+}
+
 void pump_register(struct sup *s, uint32_t id, enum reg_outcome outcome, int64_t rev, const struct reg_value *value)
 {
 	struct queued *q;

@@ -169,15 +169,75 @@ static bool skip_stages(struct running *r)
 	return r->stage == row->n_stages;
 }
 
+/* --- a promotion that drains ---------------------------------------------------------------------------------------------------------- */
+
+static const us_t drain_turn = 10 * US_PER_SEC, /* of one operation: the server answers within it, or is hung */
+	drain_stuck = 10 * US_PER_SEC, drain_told = 5 * US_PER_SEC;
+
+/* How far it is, for the status and, now and then, for the journal. */
+static void tell_drain(struct running *r, const char *text)
+{
+	us_t now = now_us();
+
+	snprintf(r->far, sizeof(r->far), "%.200s, for %lld s now", text, (long long)((now - r->started) / US_PER_SEC));
+	if (r->told_at && now - r->told_at < drain_told)
+		return;
+	r->told_at = now;
+	journal_add(r->s->journal, LOG_LVL_NOTICE, "note", NULL,
+		"mysql on %s applies what it has received before it is opened: %s", r->s->conf->node[r->s->me].name,
+		r->far);
+}
+
+/* A drain goes on as long as something moves, under an authority that is renewed meanwhile: only what it is now counts. */
+static bool drain_on(struct running *r, enum db_outcome outcome, const char *text, struct err *e)
+{
+	uint32_t serial = r->serial;
+	us_t now = now_us();
+	struct core_view v;
+
+	core_look(r->s->core, now, &v);
+	if (outcome == DB_MORE || !r->moved_at || strstr(text, "were ended")) {
+		r->moved_at = now;
+		r->deadline = now + r->time;
+		pump_step_moves(r->s, r->serial);
+		if (!r->used || r->serial != serial) /* the core had something else to do */
+			return true;
+	}
+	tell_drain(r, text);
+	if (!v.held) {
+		err_set(e, "authority ended while it drained: %.180s", text);
+		return false;
+	}
+	if (now - r->moved_at > drain_stuck) {
+		err_set(e, "nothing was applied for %lld s: %.180s", (long long)(drain_stuck / US_PER_SEC), text);
+		return false;
+	}
+	r->until = now + v.remaining_us;
+	return next_stage(r, e);
+}
+
+static bool unfinished(enum db_outcome outcome)
+{
+	return outcome == DB_MORE || outcome == DB_WAITS;
+}
+
 static void on_operation(void *arg, enum db_outcome outcome, us_t took, const char *text)
 {
 	struct running *r = arg;
 	struct server *v = r->server;
 	struct err e = { "" };
 
-	(void)took;
+	if (outcome == DB_OK && rows[r->kind].n_stages > 1) /* which of them the time went into */
+		log_info("step %s: %s took %.1f ms", step_names[r->kind], db_op_names[rows[r->kind].stage[r->stage].op],
+			(double)took / 1000);
 	r->call = NULL;
 	v->ops--;
+	if (unfinished(outcome) && drain_on(r, outcome, text, &e))
+		return;
+	if (unfinished(outcome)) {
+		outcome = DB_FAILED;
+		text = e.text;
+	}
 	v->stale = true; /* before the core hears of the end: what is known of the server is from before */
 	if (outcome != DB_OK && r->kind == STEP_MYSQL_DEMOTE && killer_start(r, outcome, text))
 		return;
@@ -192,18 +252,31 @@ static void on_operation(void *arg, enum db_outcome outcome, us_t took, const ch
 	look_again(v);
 }
 
+/* A standby may catch up for longer than one lease lasts: the core takes back what it asked for when authority ends. */
+static bool authority_ended(const struct running *r)
+{
+	struct core_view v;
+
+	if (now_us() < r->until)
+		return false;
+	core_look(r->s->core, now_us(), &v);
+	return r->kind != STEP_SYNC_ON || v.role != ROLE_PRIMARY || !v.held;
+}
+
 static bool next_stage(struct running *r, struct err *e)
 {
 	const struct stage *g = &rows[r->kind].stage[r->stage];
 	struct sup *s = r->s;
 	us_t left = r->deadline - now_us();
+	bool drains = g->op == OP_PROMOTE && g->kind == DB_MYSQL;
 	const char *position = r->kind == STEP_SYNC_ON ? r->reach : s->frozen_at;
+	char until[24];
 
 	if (left <= 0) {
 		err_set(e, "no time was left for %s", db_op_names[g->op]);
 		return false;
 	}
-	if (now_us() >= r->until) { /* the stages before took long, or this process stood still */
+	if (authority_ended(r)) { /* the stages before took long, or this process stood still */
 		err_set(e, "authority ended before %s", db_op_names[g->op]);
 		return false;
 	}
@@ -214,9 +287,16 @@ static bool next_stage(struct running *r, struct err *e)
 		err_set(e, "no such server is configured");
 		return false;
 	}
-	r->call = db_start(r->server->db, g->op, g->op == OP_REACH ? position : NULL, left, on_operation, r, e);
+	snprintf(until, sizeof(until), "%lld", (long long)r->until);
+	r->call = db_start(r->server->db, g->op,
+		g->op == OP_REACH ? position
+		: drains	  ? until
+				  : NULL,
+		drains && left > drain_turn ? drain_turn : left, on_operation, r, e);
 	if (!r->call)
 		return false;
+	if (drains)
+		r->server->applier_ours = true;
 	r->server->ops++;
 	return true;
 }
@@ -245,7 +325,8 @@ void steps_start(struct sup *s, const struct core_action *a)
 	*r = (struct running){
 		.s = s, .used = true, .serial = a->serial, .kind = a->step, .started = now, .until = a->until
 	};
-	r->deadline = now + a->timeout_us;
+	r->time = a->timeout_us;
+	r->deadline = now + r->time;
 	/* the core was right when it asked; a stall since then may have ended the authority */
 	if (now >= a->until) {
 		steps_end(r, STEP_FAILED, "authority ended before the step could start");

@@ -147,6 +147,7 @@ static int open_servers(struct sup *s, struct err *e)
 
 			v->s = s;
 			v->node = n;
+			v->applier_ours = n == s->me;
 			if (!(k == DB_MYSQL ? c->mysql.present : c->redis.present))
 				continue;
 			specs_db(s->conf, n, s->me, (enum db_kind)k, &t);
@@ -234,10 +235,6 @@ static void warn_unfinished(struct sup *s)
 {
 	if (s->conf->n_rules)
 		warn(s, "rules: this version reads them and does not evaluate them");
-	if (s->conf->node[s->me].mysql.present && s->conf->node[s->me].mysql.semi_sync == SEMI_SYNC_REQUIRED)
-		warn(s, "mysql.semi_sync = \"required\": this version treats it as \"auto\", a primary whose standby "
-			"is "
-			"lost goes on alone once that is recorded");
 	if (s->conf->gate_databases && (s->conf->enforce != ENFORCE_NFT || !s->conf->n_vips))
 		warn(s, "authority.gate_databases does nothing without enforce = \"nft\" and a virtual IP: the "
 			"databases' "

@@ -207,17 +207,21 @@ def gap(log, kind, since, until):
 
 class Stage:
     """One pair with its clients."""
+    well, saturated, quarantined = WELL, SATURATED, QUARANTINED
 
-    def __init__(self, **settings):
+    def __init__(self, prepare=lambda pair: None, threads=4, pause=0.004, **settings):
+        """prepare: what is done to the pair before its supervisors start. threads, pause: how many write, and how long between two writes."""
         self.quieted = None  # since when the clients pause
+        self.threads, self.lost = threads, 0  # lost: acknowledged MySQL rows, in the last round
         self.stack = contextlib.ExitStack()
         self.acked, self.rounds, self.gone = {"mysql": set(), "redis": set()}, 0, set()
         try:
             self.pair = lab.Pair(**settings)
             self.stack.callback(self.pair.close)
+            prepare(self.pair)
             self.pair.supervise()
             self.sampler = self.stack.enter_context(self.pair.sampler())
-            self.writer = self.stack.enter_context(self.pair.writer())
+            self.writer = self.stack.enter_context(self.pair.writer(threads=threads, pause=pause))
             self.faults = Faults(self.pair)
         except BaseException:
             self.stack.close()
@@ -226,8 +230,8 @@ class Stage:
     def close(self):
         self.stack.close()
 
-    def keep(self, seed, story):
-        to = f"{BUILD}/chaos-logs/{seed}"
+    def keep(self, seed, story, folder="chaos-logs"):
+        to = f"{BUILD}/{folder}/{seed}"
         self.pair.save_logs(to)
         with open(f"{to}/story.txt", "w") as f:
             f.write("\n".join(story) + "\n")
@@ -251,7 +255,7 @@ class Stage:
 
         def seen():
             acks = [a for a in self.writer.log().acks if a.kind == "mysql" and a.sent > since]
-            if len({a.thread for a in acks if a.server == SERVER_ID[node]}) < 4:
+            if len({a.thread for a in acks if a.server == SERVER_ID[node]}) < self.threads:
                 raise RuntimeError(f"since then {len(acks)} acknowledged by {({a.server for a in acks})}")
             return True
         wait_for(seen, bound, f"all writers are acknowledged by {node}")
@@ -261,17 +265,17 @@ class Stage:
         begun, since, seen = now(), None, {}
         self.quieted = None
         try:
-            while now() < begun + WELL:
+            while now() < begun + self.well:
                 primary, quarantined, since = self.look(seen, since)
                 if primary:
                     return primary, quarantined
-                if now() > begun + SATURATED and not self.quieted and self.catching_up(seen):
+                if now() > begun + self.saturated and not self.quieted and self.catching_up(seen):
                     self.quieted = now()
                     self.writer.process.send_signal(signal.SIGSTOP)
                 time.sleep(0.1)
         finally:
             self.writer.process.send_signal(signal.SIGCONT)
-        raise Failed(f"not well within {WELL} s: " + "; ".join(
+        raise Failed(f"not well within {self.well} s: " + "; ".join(
             f"{n} {seen[n]['role']} {seen[n]['failover']['blockers']}" for n in NODES))
 
     @staticmethod
@@ -291,14 +295,14 @@ class Stage:
         if set(roles) == {"primary", "standby"} and not any(seen[n]["exit"] for n in NODES):
             return roles["primary"], None, None
         since = (since or now()) if set(roles) == {"primary", "quarantined"} else None
-        if since and now() - since > QUARANTINED:
+        if since and now() - since > self.quarantined:
             return roles["primary"], roles["quarantined"], since
         return None, None, since
 
     def serving(self):
         """(primary, quarantined node or None, since when well) once it serves its clients: what the last fault led to may come after a look at
         which all was well."""
-        end = now() + WELL
+        end = now() + self.well
         while True:
             primary, quarantined = self.settle()
             well = now()
@@ -322,6 +326,7 @@ class Stage:
         present = {"mysql": self.pair.ids(primary), "redis": self.pair.redis_ids(primary)}
         lost = {kind: self.acked[kind] - present[kind] - self.gone for kind in present}
         self.gone |= lost["redis"]
+        self.lost = len(lost["mysql"])
         reigns, bad, until = self.promotions(first, since), [], self.quieted or math.inf
         if lost["mysql"]:
             when = sorted((a.at - since, a.server) for a in w.of("mysql") if a.id in lost["mysql"])
@@ -382,7 +387,8 @@ class Stage:
         told = self.judge(faults, first, start, primary)
         if said and len(faults) == 1 and said != [0]:
             raise Failed(f"a switchover of a healthy pair exits {said[0]}")
-        return told | {"first": first, "quieted": quieted, "primary": primary, "quarantined": quarantined, "well": well, "switchover": said}
+        return told | {"first": first, "quieted": quieted, "primary": primary, "quarantined": quarantined, "well": well, "switchover": said,
+                       "start": start, "healed": healed}
 
 
 def line(told):

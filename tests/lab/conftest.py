@@ -12,12 +12,15 @@ import pair as lab
 from flavour import MariaDB, MySQL
 from pair import BUILD, HACTL, SERVER_ID, now, wait_for
 
-_figures = []
+FIGURES = f"{BUILD}/lab-figures.txt"  # a file: the tests run in several processes
 
 
 def pytest_sessionstart(session):
     if os.geteuid():
         raise pytest.UsageError("the lab makes network namespaces: run it as root")
+    if not hasattr(session.config, "workerinput"):
+        os.makedirs(BUILD, exist_ok=True)
+        open(FIGURES, "w").close()
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -28,17 +31,17 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_terminal_summary(terminalreporter):
-    if _figures:
+    with open(FIGURES) as f:
+        figures = sorted(f.read().splitlines())
+    if figures:
         terminalreporter.section("figures of this machine, for reading only")
-        for line in _figures:
+        for line in figures:
             terminalreporter.line(line)
 
 
 def figure(line):
-    _figures.append(line)
-    os.makedirs(BUILD, exist_ok=True)
-    with open(f"{BUILD}/lab-figures.txt", "w") as f:
-        f.write("\n".join(_figures) + "\n")
+    with open(FIGURES, "a") as f:
+        f.write(line + "\n")
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 The app's account has no password: pymysql would want a library of its own for MySQL's caching_sha2_password without TLS.
 """
+import contextlib
+import fcntl
 import hashlib
 import os
 import subprocess
@@ -57,6 +59,15 @@ def _await(socket, process, bound=30):
             if process.poll() is not None or time.monotonic() > end:
                 raise
             time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def one_at_a_time(build):
+    """What is made once for all tests, though several processes run them."""
+    os.makedirs(f"{build}/lab", exist_ok=True)
+    with open(f"{build}/lab/lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 class MariaDB:
@@ -131,7 +142,8 @@ innodb-redo-log-capacity=8M
 
     def __init__(self, build):
         script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "mysql-root.sh")
-        self.root = subprocess.run([script, f"{build}/mysql-root"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        with one_at_a_time(build):
+            self.root = subprocess.run([script, f"{build}/mysql-root"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
         self.version = self.root + str(os.stat(f"{self.root}/usr/sbin/mysqld").st_mtime)
         os.makedirs(f"{self.root}/lab", exist_ok=True)
 
@@ -156,9 +168,13 @@ innodb-redo-log-capacity=8M
 def template(flavour, build):
     """A data directory with the accounts, the lab's table and no binary log: made once for this server, kept under the build folder."""
     path = f"{build}/lab/{flavour.name}-{hashlib.sha256((flavour.version + flavour.sql).encode()).hexdigest()[:12]}"
-    if os.path.isdir(path):
-        return path
-    os.makedirs(f"{build}/lab", exist_ok=True)
+    with one_at_a_time(build):
+        if not os.path.isdir(path):
+            _make(flavour, build, path)
+    return path
+
+
+def _make(flavour, build, path):
     with tempfile.TemporaryDirectory(dir=f"{build}/lab") as work:
         argv = flavour.init(work)
         with open(f"{work}/log", "w") as log:
@@ -173,4 +189,3 @@ def template(flavour, build):
         if os.path.exists(f"{work}/mysql/auto.cnf"):
             os.remove(f"{work}/mysql/auto.cnf")  # every copy makes a server_uuid of its own
         os.rename(f"{work}/mysql", path)
-    return path

@@ -5,6 +5,12 @@ ROUNDS   ?= 20
 SEED     ?= 1
 DATABASE ?= MariaDB
 
+# `make kills ROUNDS=50 SEED=1 DATABASE=MySQL`: nothing but kills of the primary, under eight writers; how long each pause was and how
+# long until the pair was redundant again, without a person
+.PHONY: kills
+kills: all
+	BUILD=$(abspath $(BUILD)) HACTL=$(abspath $(BUILD))/hactl /usr/bin/python3 tests/lab/kills.py $(ROUNDS) $(SEED) $(DATABASE)
+
 .PHONY: chaos
 chaos: all
 	BUILD=$(abspath $(BUILD)) HACTL=$(abspath $(BUILD))/hactl /usr/bin/python3 tests/lab/chaos.py $(ROUNDS) $(SEED) $(DATABASE)

@@ -5,10 +5,12 @@ switch a machine off, freeze it. Nothing outside these namespaces is touched.
 """
 import itertools
 import os
+import select
 import signal
 import subprocess
 import sys
 import uuid
+import weakref
 
 import janitor
 from janitor import NETNS
@@ -31,6 +33,34 @@ def run(*argv, stdin=None, check=True):
     if check and r.returncode:
         raise RuntimeError(f"{' '.join(argv)}: {r.stderr.strip() or r.stdout.strip()}")
     return r.stdout
+
+
+class Foreign:
+    """A process of a machine that nobody here started: what a Popen tells of its own."""
+
+    def __init__(self, pid):
+        self.pid, self.fd, self.returncode = pid, os.pidfd_open(pid), None
+        weakref.finalize(self, os.close, self.fd)
+
+    def poll(self):
+        if select.select([self.fd], [], [], 0)[0]:
+            self.returncode = 0
+        return self.returncode
+
+    def wait(self, timeout=None):
+        if not select.select([self.fd], [], [], timeout)[0]:
+            raise subprocess.TimeoutExpired(str(self.pid), timeout)
+        return self.poll()
+
+    def send_signal(self, sig):
+        if self.poll() is None:
+            signal.pidfd_send_signal(self.fd, sig)
+
+    def terminate(self):
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
 
 
 class Machine:

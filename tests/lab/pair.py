@@ -102,6 +102,7 @@ class Pair:
         self.recorders = itertools.count(1)
         self.wire = net.Wire(self.dir, second_link)
         self.containers, self.guards = containers, guards
+        self.more = {}  # further programs of a node, started when it boots: name -> command
         if clock_of:
             self._own_clock(clock_of)
         try:
@@ -162,7 +163,16 @@ class Pair:
                                               "--command-timeout=1s") is not None, 20, "etcd answers")
 
     def start(self, node, what):
+        if what in self.more:
+            return self[node].spawn(what, *self.more[what])
         return servers.start(self[node], what, self.database)
+
+    def adopt(self, node):
+        """hactl may have replaced the database's data and started its server itself."""
+        m = self[node]
+        if not m.alive("mysql"):
+            with open(f"{m.dir}/mysql.pid") as f:
+                m.procs["mysql"] = net.Foreign(int(f.read()))
 
     # --- the servers, looked at past hactl: by their sockets and from within their namespaces -----------------------------
     def sql(self, node, statement, bound=5, **more):
@@ -296,7 +306,7 @@ class Pair:
         m.boot()
         if self.containers:
             m.containerise()
-        for what in servers.ON_A_NODE:
+        for what in (*servers.ON_A_NODE, *self.more):
             self.start(node, what)
         if supervised and self.guards:
             self.start_guard(node)
@@ -323,8 +333,8 @@ class Pair:
         return files
 
     # --- the client ----------------------------------------------------------------------------------------------------------
-    def writer(self, host=VIP, threads=4, redis_threads=1, timeout=0.1):
-        return Recorder(self, "writer", measure.WriterLog, host, str(next(_run)), str(threads), str(redis_threads), str(timeout))
+    def writer(self, host=VIP, threads=4, redis_threads=1, timeout=0.1, pause=0.004):
+        return Recorder(self, "writer", measure.WriterLog, host, str(next(_run)), str(threads), str(redis_threads), str(timeout), str(pause))
 
     def sampler(self):
         return Recorder(self, "sampler", measure.SamplerLog, VIP, *(f"{n}={net.ADDRESS[n]}" for n in NODES))

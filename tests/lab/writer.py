@@ -1,6 +1,6 @@
 """Writes through the virtual IP without pause and records every acknowledgement; run in the client's namespace.
 
-    writer.py HOST RUN THREADS REDIS_THREADS TIMEOUT     until standard input closes
+    writer.py HOST RUN THREADS REDIS_THREADS TIMEOUT PAUSE     until standard input closes
 
 One line each on standard output, moments in seconds of CLOCK_BOOTTIME (the supervisor's clock):
     ack KIND THREAD ID SERVER SENT ACKNOWLEDGED          KIND mysql or redis, SERVER the database's own id ("-" for redis)
@@ -15,7 +15,7 @@ import pymysql
 import redis
 
 HOST, RUN, TIMEOUT = sys.argv[1], int(sys.argv[2]), float(sys.argv[5])
-PAUSE, RETRY = 0.004, 0.005  # seconds: between writes, and after a failure; two cores are shared with the servers
+PAUSE, RETRY = float(sys.argv[6]), 0.005  # seconds: between writes, and after a failure; two cores are shared with the servers
 stop = threading.Event()
 
 

@@ -263,6 +263,8 @@ static void reseed(struct node *n)
 	if (n->w->node[1 - n->me].role != ROLE_PRIMARY || !s->up)
 		return;
 	memcpy(s->log, o->log, (size_t)o->len * sizeof(int));
+	for (int i = 0; i < o->len; i++)
+		n->w->both[o->log[i]] = 1;
 	s->len = s->exec = s->wait_from = o->len;
 	s->start++;
 	tell(n, "operator: reseeded");

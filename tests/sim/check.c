@@ -214,7 +214,7 @@ static void check_gate(struct node *n, const struct core_action *a)
 	bool bare = n->core->facts.mysql_writable && !n->core->facts.semi_on;
 
 	check_until(n, a->until);
-	if (n->role == ROLE_STARTING && !(a->until == 0 && maybe && bare))
+	if (n->role == ROLE_STARTING && !(a->until == 0 && (maybe || n->w->conf.required) && bare))
 		fail(n->w, "%s touches the gate before it is confirmed", n->w->conf.name[n->me]);
 	if (a->until > local_now(n) && (d->owner != n->me || d->voted != n->me || d->released >= d->term))
 		fail(n->w, "%s keeps its gate open without holding the term on its disk", n->w->conf.name[n->me]);

@@ -229,6 +229,8 @@ static const struct {
 	{ "witness_late", offsetof(struct core_rules, witness_late) },
 	{ "fence_hope", offsetof(struct core_rules, fence_hope) },
 	{ "word_for_ever", offsetof(struct core_rules, word_for_ever) },
+	{ "alone_required", offsetof(struct core_rules, alone_required) },
+	{ "bare_required", offsetof(struct core_rules, bare_required) },
 };
 
 /* True when the checks noticed. */

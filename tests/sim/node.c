@@ -113,6 +113,11 @@ static void do_step(struct node *n, const struct core_action *a)
 		.outcome = STEP_OK };
 	if (r < (a->step == STEP_FENCE ? w->fence_fail : w->step_fail))
 		d->outcome = rnd(w) < .5 ? STEP_FAILED : STEP_UNKNOWN;
+	if (a->step == STEP_MYSQL_PROMOTE && !w->calm && rnd(w) < .03) { /* much was received and not applied */
+		in = (us_t)rnd_in(w, 1e6, 15e6);
+		for (us_t t = US_PER_SEC; t < in; t += US_PER_SEC)
+			at(w, t, W_MOVES, n->me, a->serial, n->start, NULL);
+	}
 	if (a->step == STEP_FENCE &&
 		in > a->timeout_us) { /* ended by its deadline; what it had asked for may still happen */
 		d->outcome = STEP_UNKNOWN;
@@ -376,6 +381,20 @@ static void on_effect(struct world *w, struct event *e)
 		do_effect(n, d);
 }
 
+/* The shell looks every second whether it still may, and only what authority is now counts (steps.c, drain_on). */
+static void on_moves(struct world *w, struct event *e)
+{
+	struct node *n = &w->node[e->node];
+	struct doing *d = e->b == n->start ? find_doing(n, (uint32_t)e->a) : NULL;
+	struct core_event ev = { .kind = EV_STEP_MOVES, .step.serial = (uint32_t)e->a };
+
+	if (!d || !n->running || put_off(w, e))
+		return;
+	if (authority_until(n->core) > local_now(n))
+		d->until = authority_until(n->core);
+	node_feed(n, &ev);
+}
+
 static void on_result(struct world *w, struct event *e)
 {
 	struct node *n = &w->node[e->node];
@@ -427,6 +446,8 @@ void node_event(struct world *w, struct event *e)
 		on_wake(w, e);
 	else if (e->what == W_EFFECT)
 		on_effect(w, e);
+	else if (e->what == W_MOVES)
+		on_moves(w, e);
 	else if (e->what == W_RESULT)
 		on_result(w, e);
 	else if (e->what == W_CONTINUE)

@@ -34,6 +34,9 @@ static void acknowledge(struct node *n, int from, int to)
 		if (w->acked[n->db.log[i]])
 			continue;
 		w->acked[n->db.log[i]] = n->db.bare || torn(w) ? 2 : 1;
+		if (w->conf.required && !n->db.bare && !w->both[n->db.log[i]])
+			fail(w, "row %d is acknowledged though %s alone has it and both nodes are required",
+				n->db.log[i], w->conf.name[n->me]);
 		w->n_acked++;
 	}
 }
@@ -99,6 +102,8 @@ static void on_fetch(struct node *n)
 	}
 	if (s->len < from->len) {
 		memcpy(s->log + s->len, from->log + s->len, (size_t)(from->len - s->len) * sizeof(int));
+		for (int i = s->len; i < from->len; i++)
+			w->both[s->log[i]] = 1;
 		s->len = from->len;
 		at(w, rnd(w) < .95 ? (us_t)rnd_in(w, 200, 20e3) : (us_t)rnd_in(w, 0, 1e6), W_APPLY, n->me,
 			(uint64_t)s->len, (uint64_t)s->start, NULL);
@@ -285,10 +290,15 @@ static bool promote(struct node *n, int64_t db_start, char *text, size_t size)
 	if (db_start && db_start != s->start)
 		return no(text, size, "the server was restarted since it was in sync");
 	s->exec = s->len;
+	if (n->w->conf.required) { /* what waits already goes on waiting */
+		s->wait_from = s->writable && s->semi_on ? s->wait_from : s->len;
+		s->semi_on = true;
+	} else {
+		s->semi_on = false;
+		waiting_return(n);
+	}
 	s->replicating = false;
 	s->writable = true;
-	s->semi_on = false;
-	waiting_return(n);
 	return true;
 }
 
@@ -334,6 +344,8 @@ bool effect(struct node *n, enum step_kind k, int64_t db_start, char *text, size
 	case STEP_MYSQL_PROMOTE:
 		return promote(n, db_start, text, size);
 	case STEP_MYSQL_VERIFY:
+		if (s->up && s->writable && !s->replicating && !s->semi_on && n->w->conf.required)
+			return no(text, size, "semi-sync is off");
 		return s->up && s->writable && !s->replicating ? true : no(text, size, "not writable");
 	case STEP_REDIS_PROMOTE:
 		s->redis_master = true;
@@ -402,9 +414,9 @@ static bool waits(struct node *n, struct doing *d)
 			return true;
 		}
 		if (d->mark < 0) {
+			s->wait_from = s->semi_on ? s->wait_from : s->len;
 			s->semi_on = true;
 			d->mark = s->len;
-			s->wait_from = s->len;
 			observe_soon(n);
 		}
 		there = connected(other(n)) && prefix_of(o, s) && o->len >= d->mark;

@@ -30,6 +30,7 @@ enum what {
 	W_WITNESS,   /* a = id, b = start: what the world around says; WITNESS_… bits above the id */
 	W_GIVE_UP,   /* a = attempt id: the shell's own deadline */
 	W_EFFECT,    /* a = serial, b = incarnation count: a step touches the world */
+	W_MOVES,     /* the same: the step is not at its end and goes on */
 	W_RESULT,    /* the same: its outcome reaches the core */
 	W_CONTINUE,  /* the rest of an action list after a stall */
 	W_OBSERVE,   /* the shell looks at its servers */
@@ -192,6 +193,7 @@ struct world {
 	bool exists;
 	/* clients */
 	int rows;	/* newest id */
+	uint8_t *both;	/* by id: the replica has received it */
 	uint8_t *acked; /* by id: 1 acknowledged, 2 excused (forced takeover, or unprotected by a bad server file) */
 	uint64_t n_acked;
 	uint64_t top_term; /* highest term that had an open gate */

@@ -413,6 +413,7 @@ static what_fn *const table[W_COUNT] = {
 	[W_WITNESS] = on_witness_answer,
 	[W_GIVE_UP] = on_give_up,
 	[W_EFFECT] = node_event,
+	[W_MOVES] = node_event,
 	[W_RESULT] = node_event,
 	[W_CONTINUE] = node_event,
 	[W_OBSERVE] = server_event,
@@ -471,6 +472,7 @@ static void conf_init(struct world *w)
 	c->lossless = rnd(w) < .8;
 	c->max_freeze = US_PER_SEC;
 	c->flap_window = rnd(w) < .15 ? (us_t)rnd_in(w, 2e6, 20e6) : 0;
+	c->required = c->lossless && rnd(w) < .3;
 }
 
 static void node_init(struct world *w, int me)
@@ -509,7 +511,8 @@ void world_init(struct world *w, uint64_t seed)
 	w->rng = seed * 0xD1342543DE82EF95u + 1;
 	w->calm = w->arb_up = true;
 	w->acked = calloc(1, MAX_ROWS);
-	if (!w->acked)
+	w->both = calloc(1, MAX_ROWS);
+	if (!w->acked || !w->both)
 		abort();
 	for (int i = 0; i < PLACES; i++)
 		for (int k = 0; k < PLACES; k++)
@@ -546,4 +549,5 @@ void world_free(struct world *w)
 		free(w->node[i].core);
 	free(w->heap);
 	free(w->acked);
+	free(w->both);
 }

@@ -163,7 +163,7 @@ static struct pair *unknown(void)
 	for (int i = 0; i < NODES; i++)
 		p->mysql[i] = (struct db_facts){ .lag = US_UNKNOWN, .silence = US_UNKNOWN, .unapplied = -1 };
 	p->upstream.now[0].weight = p->upstream.now[1].weight = 1;
-	p->view.mysql_behind = -1;
+	p->view.mysql_behind = p->view.mysql_unreceived = -1;
 	p->view.n_blockers = 2;
 	STR_COPY(p->blockers[0], "nothing has been heard of n2 since this supervisor started");
 	STR_COPY(p->blockers[1], "the arbiter does not answer");
@@ -438,7 +438,7 @@ static void test_text_healthy(void **state)
 	assert_has(text, "hifate: n1 is primary; all is well, n2 would take over at once and lose nothing.\n");
 	assert_has(text, "held for another 870 ms, by peer");
 	assert_has(text, "n2  alive, standby, heard 40 ms ago, round trip 0.2 ms");
-	assert_has(text, "lag 0 ms, unapplied 0, behind 0 transactions, in sync");
+	assert_has(text, "lag 0 ms, unreceived 0, unapplied 0, silent 0 ms, behind 0 transactions, in sync");
 	assert_has(text, "failover from n2 to n1, 60.0 s ago");
 	assert_has(text, "mysql promote");
 	json_decref(s);

@@ -209,7 +209,7 @@ static void promote_drains_what_was_received(void **state)
 {
 	(void)state;
 	sync_on();
-	MYSQL *holder = sql_as(&b, "root", "");
+	MYSQL *holder = sql_as(&b, "app", "app-pw");
 	assert_int_equal(sql_exec(holder, "LOCK TABLES app.rows READ"), 0);
 	MYSQL *app = sql_as(&a, "app", "app-pw");
 	for (int n = 1; n <= 200; n++) {
@@ -218,16 +218,46 @@ static void promote_drains_what_was_received(void **state)
 		assert_int_equal(sql_exec(app, stmt), 0);
 	}
 	mysql_close(app);
-	AWAIT_FACTS(db_, f->unapplied >= 190);
+	AWAIT_FACTS(db_, f->unapplied >= 190 && f->applier_waits[0] && strstr(f->trouble, "holds up the applier"));
 	lab_kill(&a.pid);
-	/* not drained in time is a refusal, not a warning */
-	struct result r = op_run(db_, OP_PROMOTE, NULL, 700 * US_PER_MS);
-	assert_int_equal(r.outcome, DB_FAILED);
-	assert_non_null(strstr(r.text, "not applied"));
+	/* not drained is not promoted, and nothing moves; whoever holds the lock is ended */
+	struct result r = op_run(db_, OP_PROMOTE, NULL, 10 * US_PER_SEC);
+	print_message("  %s\n", r.text);
+	assert_int_equal(r.outcome, DB_WAITS);
+	assert_non_null(strstr(r.text, "transactions left"));
+	assert_non_null(strstr(r.text, "1 client sessions were ended"));
 	assert_string_equal(root_ask(&b, "SELECT @@read_only"), "1");
 	mysql_close(holder);
+	/* drained, and the right to open has ended meanwhile */
+	r = op_run(db_, OP_PROMOTE, "1", 10 * US_PER_SEC);
+	assert_int_equal(r.outcome, DB_MORE);
+	assert_string_equal(root_ask(&b, "SELECT @@read_only"), "1");
 	op_ok(db_, OP_PROMOTE, NULL);
 	assert_string_equal(root_ask(&b, "SELECT COUNT(*) FROM app.rows"), "200");
+}
+
+/* Somebody stopped the applier, and a lot has come since: nothing of it is thrown away, by following or by a promotion. */
+static void promote_starts_a_stopped_applier(void **state)
+{
+	(void)state;
+	sync_on();
+	root_do(&b, mysql_root() ? "STOP REPLICA SQL_THREAD" : "STOP SLAVE SQL_THREAD");
+	for (int n = 1; n <= 200; n++) {
+		auto_free char *stmt = str_printf("INSERT INTO app.rows VALUES (1, %d)", n);
+		root_do(&a, stmt);
+	}
+	AWAIT_FACTS(db_, f->unapplied == 200 && f->io_running && !f->applier_error && strstr(f->trouble, "by hand"));
+	op_ok(db_, OP_FOLLOW, NULL); /* it starts it, and the receiver stays */
+	AWAIT_FACTS(db_, f->unapplied == 0 && f->sql_running && !f->trouble[0]);
+	root_do(&b, mysql_root() ? "STOP REPLICA SQL_THREAD" : "STOP SLAVE SQL_THREAD");
+	for (int n = 201; n <= 400; n++) {
+		auto_free char *stmt = str_printf("INSERT INTO app.rows VALUES (1, %d)", n);
+		root_do(&a, stmt);
+	}
+	AWAIT_FACTS(db_, f->unapplied == 200);
+	lab_kill(&a.pid);
+	op_ok(db_, OP_PROMOTE, NULL);
+	assert_string_equal(root_ask(&b, "SELECT COUNT(*) FROM app.rows"), "400");
 }
 
 /* --- freeze ------------------------------------------------------------------------------------------------------------------------------ */
@@ -481,6 +511,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(promote_after_kill, setup, teardown),
 		cmocka_unit_test_setup_teardown(promote_after_freeze_of_the_source, setup, teardown),
 		cmocka_unit_test_setup_teardown(promote_drains_what_was_received, setup, teardown),
+		cmocka_unit_test_setup_teardown(promote_starts_a_stopped_applier, setup, teardown),
 		cmocka_unit_test_setup_teardown(freeze_under_load, setup, teardown),
 		cmocka_unit_test_setup_teardown(freeze_gives_up_cleanly, setup, teardown),
 		cmocka_unit_test_setup_teardown(demote_under_load, setup, teardown),

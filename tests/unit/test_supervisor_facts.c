@@ -145,9 +145,11 @@ static struct db_facts mysql_row(
 		ROW(3, "denied", "", "", "mysql on n1 is denied: bad password",
 			OF(my_replica, f_.life = DB_DENIED, STR_COPY(f_.trouble, "bad password")));
 		ROW(4, "out of reach", "", "", "mysql on n1 is unreachable", OF(my_replica, f_.life = DB_UNREACHABLE));
-		ROW(5, "SQL thread stopped with an error", "psz", "psz", "stopped with an error: 1062",
-			OF(my_replica, f_.sql_running = false, STR_COPY(f_.error, "1062 duplicate")));
-		ROW(6, "delayed", "pszf", "pszf", "configured delay of 60s",
+		ROW(5, "SQL thread stopped with an error", "psz", "psz",
+			"replication on n1 stopped, applier error 1062: duplicate",
+			OF(my_replica, f_.sql_running = false, f_.applier_error = 1062,
+				STR_COPY(f_.error, "applier error 1062: duplicate")));
+		ROW(6, "delayed", "pszf", "pszf", "configured delay of 60s (MASTER_DELAY)",
 			OF(my_replica, f_.delay = 60 * US_PER_SEC));
 		ROW(7, "unapplied unknown", "pszf", "pszf", "yet to apply is unknown",
 			OF(my_replica, f_.unapplied = -1));
@@ -169,6 +171,13 @@ static struct db_facts mysql_row(
 		ROW(17, "read-only, no replica", "szr", "szr", NULL, OF(my_source, f_.writable = false));
 		ROW(18, "a replica that takes writes", "pswmfr", "pswmfr", NULL, OF(my_replica, f_.writable = true));
 		ROW(19, "a source", "wmr", "wmr", NULL, my_source);
+		/* somebody's pause: everything is received and kept, and a promotion starts the applier */
+		ROW(20, "SQL thread stopped by hand, behind for a minute", "pszf", "pszfr", "behind by 1m",
+			OF(my_replica, f_.sql_running = false, f_.lag = US_UNKNOWN, f_.silence = 60 * US_PER_SEC));
+		ROW(21, "the same, and the source is gone", "pszr", "pszr", NULL,
+			OF(my_replica, f_.sql_running = false, f_.lag = US_UNKNOWN, f_.io_running = false,
+				f_.connecting = true, f_.silence = US_PER_SEC,
+				STR_COPY(f_.error, "receiver error 2003: cannot connect")));
 	default:
 		*name = NULL;
 		return (struct db_facts){ 0 };
@@ -411,8 +420,11 @@ static void the_standbys_stream(void **state)
 		{ "hung", true, 1, { .life = DB_HUNG }, false, false },
 		{ "denied", true, 1, { .life = DB_DENIED }, false, false },
 		{ "writable, no replica", false, 0, my_source, false, true },
-		{ "SQL thread stopped", true, 1, OF(my_replica, f_.sql_running = false, STR_COPY(f_.error, "1062")),
+		{ "SQL thread stopped by an error", true, 1,
+			OF(my_replica, f_.sql_running = false, f_.applier_error = 1062, STR_COPY(f_.error, "1062")),
 			false, true },
+		{ "SQL thread stopped by hand: it receives", true, 1,
+			OF(my_replica, f_.sql_running = false, f_.lag = US_UNKNOWN), false, false },
 		{ "connecting", false, 0, OF(my_replica, f_.connecting = true), false, true },
 		{ "of a stranger", false, 0, OF(my_replica, f_.from_peer = false), false, true },
 		{ "lag NULL", false, 0, OF(my_replica, f_.lag = US_UNKNOWN), false, false },
@@ -443,6 +455,23 @@ static void the_standbys_stream(void **state)
 		assert_string_equal(b->s.facts.gtid, "0-1-5");
 		bench_free(b);
 	}
+}
+
+/* An applier that a promotion of ours stopped is started again by following; one that somebody else stopped is not. */
+static void whose_pause_it_is(void **state)
+{
+	struct bench *b = bench_new(true, false, true, PEER);
+	struct server *v = &b->s.server[ME][DB_MYSQL];
+
+	(void)state;
+	v->applier_ours = true;
+	see(b, ME, DB_MYSQL, OF(my_replica, f_.sql_running = false));
+	assert_false(b->s.facts.following);
+	see(b, ME, DB_MYSQL, my_replica);
+	assert_true(b->s.facts.following);
+	see(b, ME, DB_MYSQL, OF(my_replica, f_.sql_running = false));
+	assert_true(b->s.facts.following);
+	bench_free(b);
 }
 
 /* A server that ended protects nothing and takes no writes, whatever it said last. */
@@ -607,6 +636,7 @@ int main(void)
 		cmocka_unit_test(nobody_to_follow),
 		cmocka_unit_test(a_replica_that_holds_more_waits),
 		cmocka_unit_test(the_standbys_stream),
+		cmocka_unit_test(whose_pause_it_is),
 		cmocka_unit_test(a_dead_source),
 		cmocka_unit_test(what_was_asked_before_an_operation_ended),
 		cmocka_unit_test(would_lose),
