@@ -29,6 +29,9 @@ const char *const db_op_names[OP_COUNT] = {
 	[OP_EXPORT] = "export",
 	[OP_CLONE] = "clone",
 	[OP_CLONED] = "cloned",
+	[OP_EVENTS] = "events",
+	[OP_EVENTS_ON] = "events on",
+	[OP_EVENTS_OFF] = "events off",
 };
 
 static const struct db_driver *const drivers[DB_KIND_COUNT] = {
@@ -117,10 +120,15 @@ us_t db_look_timeout(const struct db *d)
 	return d->interval < 250 * US_PER_MS ? 250 * US_PER_MS : d->interval > US_PER_SEC ? US_PER_SEC : d->interval;
 }
 
+/* What restarts it may bring it up writable where nobody expects it (a container's restart policy), and a refusal costs nothing. */
+static const us_t dead_every = 100 * US_PER_MS;
+
 void db_looked(struct db *d, us_t began)
 {
+	bool dead = d->facts.life == DB_DEAD;
+
 	d->facts.seen_at = now_us();
-	timer_at(d->next, d->look_again ? 0 : began + d->interval);
+	timer_at(d->next, d->look_again ? 0 : began + (dead && dead_every < d->interval ? dead_every : d->interval));
 	d->look_again = false;
 	if (d->observed)
 		d->observed(d->arg, &d->facts); /* last: it may free d */

@@ -22,6 +22,7 @@
 
 #define MYSQL_OBSERVE                                                                                                  \
 	"SELECT VERSION() AS version, @@global.server_uuid AS origin, @@global.read_only AS read_only, "               \
+	"@@global.pid_file AS pid_file, "                                                                              \
 	"@@global.gtid_executed AS executed, "                                                                         \
 	"@@global.max_connections AS max_connections, @@global.gtid_executed AS applied, @@global.gtid_purged AS "     \
 	"purged, "                                                                                                     \
@@ -32,7 +33,8 @@
 
 #define MYSQL_REPLICA                                                                                                                                 \
 	"SELECT c.CHANNEL_NAME AS Connection_name, c.HOST AS Master_Host, c.PORT AS Master_Port, "                                                    \
-	"IF(c.AUTO_POSITION = '1', 'Auto', 'No') AS Using_Gtid, "                                                                                     \
+	"IF(c.AUTO_POSITION = '1', 'Auto', 'No') AS Using_Gtid, c.SSL_ALLOWED AS Master_SSL_Allowed, "                                                \
+	"c.SSL_VERIFY_SERVER_CERTIFICATE AS Master_SSL_Verify_Server_Cert, "                                                                          \
 	"CASE s.SERVICE_STATE WHEN 'ON' THEN 'Yes' WHEN 'CONNECTING' THEN 'Connecting' ELSE 'No' END AS "                                             \
 	"Slave_IO_Running, "                                                                                                                          \
 	"IF(a.SERVICE_STATE = 'ON', 'Yes', 'No') AS Slave_SQL_Running, "                                                                              \
@@ -87,6 +89,11 @@
 	"l.LOCK_TYPE IN ('SHARED_NO_READ_WRITE', 'SHARED_READ_ONLY') AND l.LOCK_DURATION = 'TRANSACTION' AND "         \
 	"l.LOCK_STATUS = 'GRANTED' AND t.PROCESSLIST_COMMAND = 'Sleep'"
 
+/* definer: what stands before the last @ is the user, whatever it is made of */
+#define EVENTS                                                                                                         \
+	"SELECT EVENT_SCHEMA AS db, EVENT_NAME AS name, DEFINER AS definer, STATUS AS status, "                        \
+	"CHARACTER_SET_CLIENT AS charset, COLLATION_CONNECTION AS collation FROM information_schema.EVENTS"
+
 #define MYSQL_COMMON                                                                                                   \
 	[ST_OBSERVE] = MYSQL_OBSERVE, [ST_REPLICA] = MYSQL_REPLICA,                                                    \
 	[ST_READ_ONLY] = "SELECT @@global.read_only + @@global.super_read_only",                                       \
@@ -99,7 +106,7 @@
 	[ST_UNFREEZE] = "SET GLOBAL read_only = OFF" /* clears super_read_only too */, [ST_BEFORE_SOURCE] = "DO 0",    \
 	[ST_SESSIONS] = SESSIONS("performance_schema.processlist"),                                                    \
 	[ST_PENDING] = PENDING("performance_schema.processlist"), [ST_BUSY] = BUSY("performance_schema.processlist"),  \
-	[ST_OPEN] = OPEN("performance_schema.processlist"), [ST_LOCKED] = LOCKED,                                      \
+	[ST_OPEN] = OPEN("performance_schema.processlist"), [ST_LOCKED] = LOCKED, [ST_EVENTS] = EVENTS,                \
 	[ST_PRIVILEGED] = "DO 0" /* super_read_only stops everybody */
 
 static const struct dialect dialects[] = {
@@ -112,7 +119,8 @@ static const struct dialect dialects[] = {
 			{
 				[ST_OBSERVE] =
 					"SELECT VERSION() AS version, @@global.server_id AS origin, @@global.read_only AS read_only, @@global.gtid_binlog_state AS executed, "
-					"@@global.max_connections AS max_connections, @@global.gtid_slave_pos AS applied, '' AS purged, "
+					"@@global.pid_file AS pid_file, @@global.max_connections AS max_connections, "
+					"@@global.gtid_slave_pos AS applied, '' AS purged, "
 					"(SELECT FLOOR(UNIX_TIMESTAMP() - VARIABLE_VALUE) FROM information_schema.GLOBAL_STATUS "
 					"WHERE VARIABLE_NAME = 'UPTIME') AS db_start, "
 					/* not the process list: each look at it makes a table on disk, and 10.11 has been seen to
@@ -150,6 +158,8 @@ static const struct dialect dialects[] = {
 				[ST_PENDING] = PENDING("information_schema.PROCESSLIST"),
 				[ST_BUSY] = BUSY("information_schema.PROCESSLIST"),
 				[ST_OPEN] = OPEN("information_schema.PROCESSLIST"),
+				[ST_EVENTS] = EVENTS,
+				[ST_EVENT_AWAY] = "DISABLE ON SLAVE",
 				/* shows only our own account's row unless it may read the grant tables */
 				[ST_PRIVILEGED] =
 					"SELECT p.ID AS id, p.USER AS user FROM information_schema.PROCESSLIST p JOIN (SELECT DISTINCT "
@@ -175,6 +185,7 @@ static const struct dialect dialects[] = {
 					      "86400, SOURCE_HEARTBEAT_PERIOD = 1, %s",
 				[ST_SOURCE_TLS] = "SOURCE_SSL = 1, SOURCE_SSL_CA = %s, SOURCE_SSL_VERIFY_SERVER_CERT = 1",
 				[ST_SOURCE_PLAIN] = "SOURCE_SSL = 0, GET_SOURCE_PUBLIC_KEY = 1",
+				[ST_EVENT_AWAY] = "DISABLE ON REPLICA",
 				[ST_NET_TIMEOUT] = "SET GLOBAL replica_net_timeout = %d",
 			},
 	},
@@ -196,6 +207,7 @@ static const struct dialect dialects[] = {
 					      "MASTER_HEARTBEAT_PERIOD = 1, %s",
 				[ST_SOURCE_TLS] = "MASTER_SSL = 1, MASTER_SSL_CA = %s, MASTER_SSL_VERIFY_SERVER_CERT = 1",
 				[ST_SOURCE_PLAIN] = "MASTER_SSL = 0, GET_MASTER_PUBLIC_KEY = 1",
+				[ST_EVENT_AWAY] = "DISABLE ON SLAVE",
 				[ST_NET_TIMEOUT] = "SET GLOBAL slave_net_timeout = %d",
 			},
 	},

@@ -35,6 +35,8 @@ enum stmt {
 	ST_OPEN,       /* formats: seconds. Rows (id, user, seconds): transactions that have written and wait for their client */
 	ST_LOCKED,     /* rows (id, user): holders of LOCK TABLES; absent where nothing shows them */
 	ST_BUSY,       /* formats: seconds. Rows (id, user, seconds, info): statements that may hold up a freeze */
+	ST_EVENTS, /* rows (db, name, definer, status, charset, collation) */
+	ST_EVENT_AWAY, /* the words of ALTER EVENT for "not here: this server is the replica" */
 	ST_PRIVILEGED, /* rows (id, user): client sessions that read_only does not stop, as far as the account may know */
 	ST_COUNT
 };

@@ -34,7 +34,7 @@ static void tls_args(struct tool *l, const struct task *t)
 	bool mariadb = t->dialect->mariadb, tls = task_bool(t, "repl_tls");
 
 	if (tls)
-		tool_arg(l, "--ssl-ca=%s", task_text(t, "repl_ca_file"));
+		tool_arg(l, "--ssl-ca=%s", task_text(t, task_text(t, "tool")[0] ? "repl_ca_file" : "ca_file"));
 	if (tls)
 		tool_arg(l, mariadb ? "--ssl-verify-server-cert" : "--ssl-mode=VERIFY_IDENTITY");
 	else if (!mariadb)

@@ -133,6 +133,7 @@ static void take_facts(struct mysql *m, const json_t *o)
 		.replicas = (int)int_of(o, "replicas", 0) };
 	STR_COPY(f.version, text_of(o, "version"));
 	STR_COPY(f.origin, text_of(o, "origin"));
+	STR_COPY(f.pid_file, text_of(o, "pid_file"));
 	STR_COPY(f.source_host, text_of(o, "source_host"));
 	STR_COPY(f.error, text_of(o, "error"));
 	copy_position(f.executed, text_of(o, "executed"));

@@ -20,6 +20,9 @@ static const char *const routines[OP_COUNT] = {
 	[OP_EXPORT] = "export",
 	[OP_CLONE] = "clone",
 	[OP_CLONED] = "cloned",
+	[OP_EVENTS] = "events",
+	[OP_EVENTS_ON] = "events_on",
+	[OP_EVENTS_OFF] = "events_off",
 };
 
 struct mysql_call {
@@ -74,6 +77,11 @@ static bool speaks_to_peer(enum db_op op)
 	return op == OP_FOLLOW || op == OP_PRECHECK || op == OP_EXPORT || op == OP_CLONE;
 }
 
+static const char *argument_name(enum db_op op)
+{
+	return op == OP_EXPORT ? "dir" : op == OP_PROMOTE ? "until" : op == OP_EVENTS_ON ? "known" : "position";
+}
+
 static char *make_args(const struct mysql_call *c, const char *position)
 {
 	const struct db_target *t = &c->mysql->db->target;
@@ -85,13 +93,10 @@ static char *make_args(const struct mysql_call *c, const char *position)
 	json_object_set_new(o, "brief", json_boolean(c->mysql->forgetting != NULL));
 	json_object_set_new(o, "released", json_boolean(c->released));
 	json_object_set_new(o, "quiet", json_boolean(c->quiet));
+	json_object_set_new(o, "events", json_boolean(t->events));
 	json_object_set_new(o, "required", json_boolean(t->semi_required));
 	if (position)
-		json_object_set_new(o,
-			c->base.op == OP_EXPORT	   ? "dir"
-			: c->base.op == OP_PROMOTE ? "until"
-						   : "position",
-			json_string(position));
+		json_object_set_new(o, argument_name(c->base.op), json_string(position));
 	if (speaks_to_peer(c->base.op)) {
 		json_object_set_new(o, "tool", json_string(t->binlog_tool));
 		json_object_set_new(o, "own_host", json_string(t->own_host));
@@ -101,7 +106,7 @@ static char *make_args(const struct mysql_call *c, const char *position)
 		json_object_set_new(o, "user", json_string(t->at.user));
 		json_object_set_new(o, "password", json_string(t->at.password));
 		json_object_set_new(o, "tls", json_boolean(t->repl_tls));
-		json_object_set_new(o, "ca_file", json_string(t->repl_ca_file));
+		json_object_set_new(o, "ca_file", json_string(t->at.ca_file));
 		json_object_set_new(o, "repl_host", json_string(t->peer_host));
 		json_object_set_new(o, "repl_user", json_string(t->repl_user));
 		json_object_set_new(o, "repl_password", json_string(t->repl_password));

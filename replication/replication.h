@@ -26,6 +26,7 @@ struct db_target {
 	char peer_user[64], peer_password[256]; /* Redis: masterauth */
 	us_t max_lag;
 	bool semi_sync; /* auto or required: the semi-sync sides are ours to set */
+	bool events;	/* MySQL: scheduled events are ours to switch with the role */
 	bool semi_required; /* this server takes no writes without the source side */
 };
 
@@ -67,6 +68,7 @@ struct db_facts {
 	int connections, max_connections; /* taken, and how many there are; 0 unknown */
 	us_t semi_stalled; /* for how long commits have waited here without one being acknowledged */
 	int64_t db_start;  /* changes with every restart of the server; 0 unknown */
+	char pid_file[108]; /* MySQL: as the server itself names it; "" unknown */
 	uint64_t offset;   /* Redis: master_repl_offset / slave offset */
 	bool link_up, sync_in_progress, loading, sentinel; /* Redis */
 	int replicas;					   /* connected replicas */
@@ -99,6 +101,10 @@ enum db_op {
 	OP_CLONE, /* MySQL's, not MariaDB's: this server's data are replaced by the peer's. OK: the server ends now and is to be started.
 		     DB_FAILED: nothing was touched, unless the text holds CLONE_TOUCHED */
 	OP_CLONED, /* did that clone end well? */
+	OP_EVENTS, /* MySQL. Text: JSON of the scheduled events' states here, {"db.name": "ENABLED" | "DISABLED" | "SLAVESIDE_DISABLED"} */
+	OP_EVENTS_ON, /* MySQL, on the new primary. arg: such a JSON, the states on the primary before; "" nobody knows them. Events that
+			 came by replication get those, definers kept, not in the binary log. Text: what was done, "" nothing */
+	OP_EVENTS_OFF, /* MySQL, before it stops being primary: events are disabled as on a replica. Never fails for an event's sake */
 	OP_COUNT
 };
 #define CLONE_TOUCHED "this server's own data may be gone"

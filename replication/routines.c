@@ -25,6 +25,9 @@ const struct sql_routine replication_sql_routines[] = {
 	{ "export", routine_export },
 	{ "clone", routine_clone },
 	{ "cloned", routine_cloned },
+	{ "events", routine_events },
+	{ "events_on", routine_events_on },
+	{ "events_off", routine_events_off },
 	{ NULL, NULL },
 };
 

@@ -71,10 +71,13 @@ int check_way_back(struct task *t, struct err *e);
 /* Takes the server's write lock, the position then as the result's text; -1 and still writable when it cannot be had in time. tag: text
  * for ST_PENDING. */
 int freeze(struct task *t, const char *tag, us_t bound, struct err *e);
+/* Scheduled events are not to run here any more. left: what could not be changed, "" nothing. */
+int events_away(struct task *t, char *left, size_t size, struct err *e);
 
 sql_routine_fn routine_observe, routine_ping, routine_promote, routine_verify, routine_forget, routine_freeze,
 	routine_abort, routine_unfreeze, routine_demote, routine_position, routine_reach, routine_receive, routine_follow,
 	routine_sync_on, routine_sync_off, routine_kill_clients, routine_precheck, routine_examine,
-	routine_examine_admin, routine_examine_self, routine_export, routine_clone, routine_cloned;
+	routine_examine_admin, routine_examine_self, routine_export, routine_clone, routine_cloned,
+	routine_events, routine_events_on, routine_events_off;
 
 #endif

@@ -223,6 +223,7 @@ int routine_follow(void *db, const char *args, char *out, size_t cap, struct err
 	auto_task struct task t;
 	auto_free struct channel *c = xcalloc(1, sizeof(*c));
 	struct err reused = { "" };
+	char events[SENTENCE_MAX];
 	int ro;
 
 	if (task_open(&t, db, args, out, cap, e) < 0)
@@ -230,7 +231,8 @@ int routine_follow(void *db, const char *args, char *out, size_t cap, struct err
 	ro = read_only(&t, e);
 	if (ro < 0 || (ro != WRITES_SHUT && freeze(&t, task_text(&t, "tag"), task_left(&t), e) < 0))
 		return -1;
-	if (channel_read(&t, c, e) < 0)
+	/* a server that was killed as primary still has them enabled; one that cannot be changed is doctor's to name */
+	if ((task_bool(&t, "events") && events_away(&t, events, sizeof(events), e) < 0) || channel_read(&t, c, e) < 0)
 		return -1;
 	if (goes_on(&t, c) && c->io_running && c->sql_running)
 		return replica_semi(&t, e) < 0 ? -1 : task_say(&t, "followed already");

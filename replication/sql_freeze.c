@@ -172,7 +172,7 @@ static const us_t patience = 30 * US_PER_MS;
 int routine_demote(void *db, const char *args, char *out, size_t cap, struct err *e)
 {
 	auto_task struct task t;
-	char refused[128] = "";
+	char refused[128] = "", events[SENTENCE_MAX] = "";
 	size_t ended = 0;
 	bool released = false;
 	us_t semi_at;
@@ -198,10 +198,13 @@ int routine_demote(void *db, const char *args, char *out, size_t cap, struct err
 	if (now != FROZEN)
 		return now < 0 ? -1
 			       : err_set(e, "still writable: the freeze waits although client sessions were ended");
+	/* before the last sessions are ended: the runs of events under way are among them */
+	if (task_bool(&t, "events") && events_away(&t, events, sizeof(events), e) < 0)
+		return -1;
 	if (end_sessions(&t, &ended, refused, sizeof(refused), e) < 0)
 		return -1;
-	return task_say(&t, "read-only, %zu client sessions ended%s%s", ended, refused[0] ? "; not ours to end: " : "",
-		refused);
+	return task_say(&t, "read-only, %zu client sessions ended%s%s%s%s", ended,
+		refused[0] ? "; not ours to end: " : "", refused, events[0] ? "; not disabled: " : "", events);
 }
 
 /* Rows (id, user, perhaps seconds) as words; how many. */

@@ -47,6 +47,7 @@ static void put_vars(json_t *facts, const json_t *row, bool mariadb, char *execu
 		str_copy(executed, GTID_TEXT, row_text(row, "executed"));
 	json_object_set_new(facts, "version", json_string(row_text(row, "version")));
 	json_object_set_new(facts, "origin", json_string(row_text(row, "origin")));
+	json_object_set_new(facts, "pid_file", json_string(row_text(row, "pid_file")));
 	json_object_set_new(facts, "mariadb", json_boolean(mariadb));
 	json_object_set_new(facts, "writable", json_boolean(str_eq(ro, "0") || str_eq(ro, "OFF")));
 	json_object_set_new(facts, "executed", json_string(executed));

@@ -114,6 +114,12 @@ struct proc *proc_start(struct loop *l, const char *command, const char *const *
 	proc_fn *fn, void *arg, struct err *e);
 void proc_cancel(struct proc *p); /* kills the group; fn is not called */
 
+/* --- other processes, for finding a server's (process.c). NOBODY: none to be seen ----------------------------------------------- */
+pid_t listener_process(int port, const char *const *names); /* listens on that TCP port in our network namespace and is called like one of names */
+pid_t socket_process(const char *path);			    /* listens on that unix socket */
+bool process_called(pid_t pid, const char *const *names);   /* its program's name begins with one of names (ends with NULL) */
+us_t process_started(pid_t pid);			    /* on now_us()'s clock; US_UNKNOWN */
+
 /* --- libcurl on the loop ------------------------------------------------------------------------------------------ */
 /* One multi handle for a loop (made by the first call). The caller owns the easy handle and its options, deadlines
  * included, but CURLOPT_PRIVATE, which is ours while the transfer runs. fn runs once with CURLcode, never from inside

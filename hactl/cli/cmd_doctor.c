@@ -217,6 +217,11 @@ static void judge_sql(struct doctor *d, struct sql_exam x[NODES], int i)
 	doctor_sql(&x[i], &d->report);
 }
 
+static const char *server_ca(const struct conf_mysql *m)
+{
+	return !m->tls ? NULL : *m->replication_ca_file ? m->replication_ca_file : m->ca_file;
+}
+
 static void judge_all_sql(struct doctor *d)
 {
 	const struct conf *conf = d->host.conf;
@@ -230,6 +235,8 @@ static void judge_all_sql(struct doctor *d)
 			.local = i == d->host.me,
 			.semi_sync = conf->node[i].mysql.semi_sync != SEMI_SYNC_OFF,
 			.clone = str_eq(conf->node[i].mysql.reseed, "clone"),
+			.ca_file = server_ca(&conf->node[i].mysql),
+			.events = conf->node[i].mysql.events == EVENTS_MANAGE,
 			.doc = d->sql[i].doc };
 	struct sql_exam *mine = &x[d->host.me];
 	if (mine->doc) {
@@ -381,10 +388,13 @@ static int print_grants(struct cli *c, const struct conf *conf, int me)
 	ask_servers(d);
 	const json_t *doc = d->sql[me].doc ? d->sql[me].doc : d->sql[1 - me].doc;
 	bool mariadb = json_is_true(json_object_get(doc, "mariadb"));
+	int version = (int)json_integer_value(json_object_get(doc, "number"));
 	if (m->present && (!doc || mariadb))
-		grants_print_sql(true, m->user, m->replication_user, stdout);
+		grants_print_sql(&(struct grants_wish){ true, m->events == EVENTS_MANAGE, version }, m->user,
+			m->replication_user, stdout);
 	if (m->present && (!doc || !mariadb))
-		grants_print_sql(false, m->user, m->replication_user, stdout);
+		grants_print_sql(&(struct grants_wish){ false, m->events == EVENTS_MANAGE, version }, m->user,
+			m->replication_user, stdout);
 	if (!m->present && !conf->node[me].redis.present)
 		fputs("hactl: no database is configured: no account is needed\n", stderr);
 	if (conf->node[me].redis.present)

@@ -67,6 +67,8 @@ struct sql_exam {
 	bool local;	     /* its files and its administrator's view can be had here */
 	bool semi_sync;	     /* wanted */
 	bool clone;	     /* mysql.reseed = "clone" */
+	const char *ca_file; /* as the server names it, when mysql.tls is true; NULL: it is not */
+	bool events;	     /* mysql.events = "manage" */
 	const json_t *doc;   /* routine "examine" */
 	const json_t *files; /* options_of_server(); NULL: not local */
 	const json_t *admin; /* routine "examine_admin"; NULL: not had, and why: */
@@ -113,8 +115,13 @@ bool option_on(const char *value); /* "ON", "1", "TRUE", or nothing behind the n
 /* Those hactl's account needs: NULL ends the list. "SELECT ON performance_schema" is one on a schema, all others are on *.*. */
 const char *const *grants_needed(bool mariadb);
 const char *const *grants_reseed(bool mariadb); /* and these for mysql.reseed = "clone" */
+const char *const *grants_events(bool mariadb, int version); /* and these for mysql.events = "manage" */
 /* CREATE USER and GRANT statements for both accounts, to stdout. */
-void grants_print_sql(bool mariadb, const char *account, const char *replication_account, FILE *to);
+struct grants_wish {
+	bool mariadb, events;
+	int version; /* as mysql_get_server_version has it; 0 not known: the newest */
+};
+void grants_print_sql(const struct grants_wish *w, const char *account, const char *replication_account, FILE *to);
 void grants_print_redis(const char *account, FILE *to);
 /* "GRANT a, b ON *.* TO 'account'@'%'" for these; one string, caller frees. */
 char *grants_statement(const char *const *privileges, size_t n, const char *account);

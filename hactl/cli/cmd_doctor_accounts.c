@@ -25,6 +25,18 @@ static bool listed(const char *const *list, const char *name)
 	return false;
 }
 
+static const char *const *events_needed(const struct sql_exam *x)
+{
+	return grants_events(exam_mariadb(x), (int)json_integer_value(json_object_get(x->doc, "number")));
+}
+
+/* SYSTEM_USER: only where events have such a definer, which is not seen here. */
+static bool for_events(const struct sql_exam *x, const char *privilege)
+{
+	return x->events &&
+	       (listed(events_needed(x), privilege) || (!exam_mariadb(x) && str_eq(privilege, "SYSTEM_USER")));
+}
+
 static void judge_surplus(const struct sql_exam *x, const json_t *rows, struct verdict *v)
 {
 	const json_t *row;
@@ -34,7 +46,7 @@ static void judge_surplus(const struct sql_exam *x, const json_t *rows, struct v
 	{
 		const char *p = doc_text(row, "privilege");
 		if (!str_eq(p, "USAGE") && !listed(grants_needed(exam_mariadb(x)), p) &&
-			!listed(grants_reseed(exam_mariadb(x)), p))
+			!listed(grants_reseed(exam_mariadb(x)), p) && !for_events(x, p))
 			str_add(surplus, sizeof(surplus), &len, "%s%s", len ? ", " : "", p);
 	}
 	if (!len) {
@@ -66,11 +78,15 @@ void check_privileges(const struct sql_exam *x, struct verdict *v)
 {
 	const json_t *rows = json_object_get(x->doc, "privileges");
 	struct lack l = { .n = 0 };
+	size_t needed;
 	if (exam_missing(x, "privileges", v))
 		return;
 	look_for(rows, grants_needed(exam_mariadb(x)), &l);
 	if (x->clone)
 		look_for(rows, grants_reseed(exam_mariadb(x)), &l);
+	needed = l.n;
+	if (x->events)
+		look_for(rows, events_needed(x), &l);
 	if (l.n == 0) {
 		judge_surplus(x, rows, v);
 		return;
@@ -81,7 +97,8 @@ void check_privileges(const struct sql_exam *x, struct verdict *v)
 			l.names);
 	else
 		say_wrong(v, "account %s lacks: %s", x->account, l.names);
-	say_fix(v, "%s   (on the primary, with the account's own host part)", grant);
+	say_fix(v, "%s   (on the primary, with the account's own host part)%s", grant,
+		needed < l.n ? "\nor, to switch scheduled events yourself: mysql.events = \"leave\"" : "");
 }
 
 /* --- as the server's administrator sees it ------------------------------------------------------------------------------------------ */
@@ -106,6 +123,46 @@ static bool runs_here(const json_t *event)
 	return str_eq(doc_text(event, "status"), "ENABLED");
 }
 
+/* MySQL's stops by itself under super_read_only, and goes on after it (seen on 9.7). */
+static bool scheduler_stopped(const struct sql_exam *x)
+{
+	return !exam_mariadb(x) && exam_on(exam_value(x, "super_read_only", NULL));
+}
+
+/* MariaDB's scheduler runs under read_only, from the server's start on: such an event may write to a standby before it is disabled. */
+static bool definer_passes(const struct sql_exam *x, const json_t *event)
+{
+	const char *definer = doc_text(event, "definer"), *at = strrchr(definer, '@');
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(json_object_get(x->admin, "privileged"), i, row)
+	{
+		char account[300];
+		snprintf(account, sizeof(account), "'%.*s'@'%s'", at ? (int)(at - definer) : 0, definer,
+			at ? at + 1 : "");
+		if (str_eq(doc_text(row, "account"), account))
+			return true;
+	}
+	return false;
+}
+
+static bool note_passing(const struct sql_exam *x, const json_t *event, struct verdict *v)
+{
+	if (str_eq(doc_text(event, "status"), "DISABLED") || !definer_passes(x, event))
+		return false;
+	say_note(v,
+		"event %s has a definer that read_only does not stop, %s: after a crash it may run on the standby "
+		"before "
+		"hactl has disabled it",
+		doc_text(event, "name"), doc_text(event, "definer"));
+	say_fix(v,
+		"ALTER DEFINER = 'account'@'host' EVENT %s COMMENT '';   with an account that has neither SUPER nor "
+		"READ_ONLY ADMIN",
+		doc_text(event, "name"));
+	return true;
+}
+
 static void judge_event(const struct sql_exam *x, const json_t *event, struct verdict *v)
 {
 	const char *name = doc_text(event, "name"), *status = doc_text(event, "status");
@@ -115,7 +172,7 @@ static void judge_event(const struct sql_exam *x, const json_t *event, struct ve
 			name, doc_text(event, "definer"));
 		say_fix(v, "CREATE USER for that definer, or: ALTER DEFINER = 'account'@'host' EVENT %s COMMENT '';",
 			name);
-	} else if (exam_replicates(x) && runs_here(event)) {
+	} else if (exam_replicates(x) && runs_here(event) && !scheduler_stopped(x)) {
 		say_wrong(v, "event %s is enabled on a replica: it runs on both nodes", name);
 		say_fix(v, "SET SESSION sql_log_bin = 0; ALTER DEFINER = %s EVENT %s DISABLE ON %s;",
 			doc_text(event, "definer"), name, exam_word(x, "REPLICA", "SLAVE"));
@@ -149,6 +206,11 @@ void check_events(const struct sql_exam *x, struct verdict *v)
 			v, "event %s is enabled, and event_scheduler is OFF: it does not run", doc_text(event, "name"));
 		say_fix(v, "SET GLOBAL event_scheduler = ON;   and in both option files");
 		return;
+	}
+	json_array_foreach(rows, i, event)
+	{
+		if (note_passing(x, event, v))
+			return;
 	}
 	say_ok(v, "%zu, each with its definer and on its side", json_array_size(rows));
 }

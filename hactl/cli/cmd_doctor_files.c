@@ -19,77 +19,14 @@ enum { FILE_MAX = 1 << 20, DEPTH_MAX = 8 };
 
 /* --- the process ------------------------------------------------------------------------------------------------------------- */
 
-enum { LISTENERS = 16, TCP_LISTEN = 0x0a };
-
-static size_t listeners(const char *table, int port, unsigned long *inode, size_t n)
-{
-	auto_file FILE *f = fopen(table, "re");
-	char line[512];
-	while (f && n < LISTENERS && fgets(line, sizeof(line), f)) {
-		unsigned local, state;
-		unsigned long found;
-		if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*s %*s %*s %*s %*s %lu", &local, &state,
-			    &found) == 3 &&
-			state == TCP_LISTEN && (int)local == port)
-			inode[n++] = found;
-	}
-	return n;
-}
-
-static bool has_socket(const char *pid, const unsigned long *inode, size_t n)
-{
-	char path[300], target[64];
-	snprintf(path, sizeof(path), "/proc/%.20s/fd", pid);
-	DIR *d = opendir(path);
-	bool found = false;
-	for (struct dirent *entry; d && !found && (entry = readdir(d));) {
-		ssize_t len = readlinkat(dirfd(d), entry->d_name, target, sizeof(target) - 1);
-		if (len < 0)
-			continue;
-		target[len] = '\0';
-		for (size_t i = 0; i < n; i++) {
-			char wanted[64];
-			snprintf(wanted, sizeof(wanted), "socket:[%lu]", inode[i]);
-			found = found || str_eq(target, wanted);
-		}
-	}
-	if (d)
-		closedir(d);
-	return found;
-}
-
-static bool is_called(const char *pid, const char *const *names)
-{
-	char path[64];
-	auto_free char *comm = NULL;
-	size_t len;
-	struct err e;
-	snprintf(path, sizeof(path), "/proc/%.20s/comm", pid);
-	if (file_read(path, 64, &comm, &len, &e) < 0)
-		return false;
-	for (; *names; names++)
-		if (str_starts(comm, *names))
-			return true;
-	return false;
-}
-
 pid_t server_of_port(int port, const char *const *names, int *root)
 {
-	unsigned long inode[LISTENERS];
-	size_t n = listeners("/proc/net/tcp", port, inode, 0);
-	pid_t pid = NOBODY;
-	n = listeners("/proc/net/tcp6", port, inode, n);
-	DIR *d = n ? opendir("/proc") : NULL;
+	pid_t pid = listener_process(port, names);
+	char path[64];
+
 	*root = -1;
-	for (struct dirent *entry; d && pid == NOBODY && (entry = readdir(d));)
-		if (isdigit((unsigned char)entry->d_name[0]) && is_called(entry->d_name, names) &&
-			has_socket(entry->d_name, inode, n))
-			pid = (pid_t)atoi(entry->d_name);
-	if (d)
-		closedir(d);
 	if (pid == NOBODY)
 		return NOBODY;
-	char path[64];
 	snprintf(path, sizeof(path), "/proc/%d/root", (int)pid);
 	*root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return *root < 0 ? NOBODY : pid;

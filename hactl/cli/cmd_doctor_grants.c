@@ -33,6 +33,12 @@ static const char *const mysql_needed[] = {
 static const char *const mysql_reseed[] = { "BACKUP_ADMIN", "CLONE_ADMIN", NULL };
 static const char *const none[] = { NULL };
 
+/* mysql.events = "manage": to enable an event and keep its definer. */
+static const char *const mariadb_events[] = { "EVENT", "SET USER", NULL };
+static const char *const mysql_events[] = { "EVENT", "SET_ANY_DEFINER", NULL };
+static const char *const mysql80_events[] = { "EVENT", "SET_USER_ID", NULL };
+enum { ANY_DEFINER_SINCE = 80200 };
+
 const char redis_acl[] = "-@all +info +role +ping +replicaof +failover +config|get +config|set +client|kill "
 			 "+client|pause +client|unpause "
 			 "+multi +exec +discard +wait +pubsub|numsub";
@@ -45,6 +51,13 @@ const char *const *grants_needed(bool mariadb)
 const char *const *grants_reseed(bool mariadb)
 {
 	return mariadb ? none : mysql_reseed;
+}
+
+const char *const *grants_events(bool mariadb, int version)
+{
+	if (mariadb)
+		return mariadb_events;
+	return version && version < ANY_DEFINER_SINCE ? mysql80_events : mysql_events;
 }
 
 static size_t count(const char *const *list)
@@ -75,8 +88,24 @@ char *grants_statement(const char *const *privileges, size_t n, const char *acco
 	return xstrdup(text);
 }
 
-void grants_print_sql(bool mariadb, const char *account, const char *replication_account, FILE *to)
+/* On MySQL an event of an account with SYSTEM_USER is altered by such an account only (seen on 9.7): said, not asked for. */
+static void print_events(bool mariadb, int version, const char *account, FILE *to)
 {
+	const char *const *list = grants_events(mariadb, version);
+	auto_free char *grant = grants_statement(list, count(list), account);
+
+	fprintf(to, "-- for mysql.events = \"manage\", the default; with \"leave\" hactl needs it not:\n%s\n", grant);
+	if (!mariadb)
+		fprintf(to,
+			"-- an event whose definer holds SYSTEM_USER (root) needs this too; better, give the event a "
+			"definer of "
+			"its own: GRANT SYSTEM_USER ON *.* TO '%s'@'%%';\n",
+			account);
+}
+
+void grants_print_sql(const struct grants_wish *w, const char *account, const char *replication_account, FILE *to)
+{
+	bool mariadb = w->mariadb;
 	const char *const *needed = grants_needed(mariadb), *const *reseed = grants_reseed(mariadb);
 	auto_free char *grant = grants_statement(needed, count(needed), account);
 	auto_free char *more = grants_statement(reseed, count(reseed), account);
@@ -85,6 +114,8 @@ void grants_print_sql(bool mariadb, const char *account, const char *replication
 		"addresses\n",
 		mariadb ? "MariaDB" : "MySQL");
 	fprintf(to, "CREATE USER IF NOT EXISTS '%s'@'%%' IDENTIFIED BY '...';\n%s\n", account, grant);
+	if (w->events)
+		print_events(mariadb, w->version, account, to);
 	if (*more)
 		fprintf(to, "-- for mysql.reseed = \"clone\" only:\n%s\n", more);
 	if (*replication_account)

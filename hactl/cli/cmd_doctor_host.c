@@ -178,6 +178,7 @@ void judge_capabilities(uint64_t effective, const char *whose, struct verdict *v
 		{ CAP_NET_ADMIN, "CAP_NET_ADMIN", "neither the virtual address nor the gate can be set", true },
 		{ CAP_NET_RAW, "CAP_NET_RAW", "an address that moved is not announced", true },
 		{ CAP_SYS_NICE, "CAP_SYS_NICE", "on a busy host it can be too late and lose its lease", false },
+		{ CAP_KILL, "CAP_KILL", "a database server that does not stop writing cannot be killed", false },
 		{ CAP_IPC_LOCK, "CAP_IPC_LOCK", "under memory pressure it can be too late and lose its lease", false },
 	};
 	say_ok(v, "%s has what it needs", whose);

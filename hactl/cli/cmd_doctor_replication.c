@@ -63,6 +63,28 @@ void check_channel(const struct sql_exam *x, struct verdict *v)
 	}
 }
 
+/* hactl leaves a channel alone that works; the next one that it makes is verified. */
+void check_encryption(const struct sql_exam *x, struct verdict *v)
+{
+	const json_t *c = channel(x);
+	bool tls = exam_on(doc_text(c, "Master_SSL_Allowed")) || str_eq(doc_text(c, "Master_SSL_Allowed"), "Yes");
+	bool verified = exam_on(doc_text(c, "Master_SSL_Verify_Server_Cert")) ||
+			str_eq(doc_text(c, "Master_SSL_Verify_Server_Cert"), "Yes");
+	const char *kind = exam_word(x, "SOURCE", "MASTER");
+
+	if (!x->ca_file || !exam_replicates(x) || (tls && verified)) {
+		say_ok(v, "%s",
+			!x->ca_file ? "not wanted: mysql.tls is false"
+			: tls	    ? "verified"
+				    : "replicates from nobody");
+		return;
+	}
+	say_wrong(v, "mysql.tls is true, and replication is %s", tls ? "by TLS and checks no certificate" : "plain");
+	say_fix(v, "STOP %s; CHANGE %s TO %s_SSL = 1, %s_SSL_CA = '%s', %s_SSL_VERIFY_SERVER_CERT = 1; START %s;",
+		exam_word(x, "REPLICA", "SLAVE"), exam_word(x, "REPLICATION SOURCE", "MASTER"), kind, kind, x->ca_file,
+		kind, exam_word(x, "REPLICA", "SLAVE"));
+}
+
 void check_delay(const struct sql_exam *x, struct verdict *v)
 {
 	int delay = atoi(doc_text(channel(x), "SQL_Delay"));
@@ -206,10 +228,29 @@ static void pair_roles(const struct sql_exam x[NODES], struct verdict *v)
 	}
 }
 
+/* It is the operator's to set, and in both files: hactl switches events, not the scheduler. */
+static void pair_scheduler(const struct sql_exam x[NODES], struct verdict *v)
+{
+	const char *one = exam_value(&x[0], "event_scheduler", NULL), *two = exam_value(&x[1], "event_scheduler", NULL);
+	int off = exam_on(one) ? 1 : 0;
+
+	if (exam_on(one) == exam_on(two)) {
+		say_ok(v, "%s on both", exam_on(one) ? "on" : "off");
+		return;
+	}
+	say_wrong(v, "event_scheduler is ON on %s and %s on %s: after a change of primary the events %s",
+		x[1 - off].node, exam_value(&x[off], "event_scheduler", NULL), x[off].node,
+		writable(&x[1 - off]) ? "would not run" : "would begin to run");
+	say_fix(v,
+		"SET GLOBAL event_scheduler = ON;   (on %s), and in both option files: [mysqld] event_scheduler = ON",
+		x[off].node);
+}
+
 void doctor_sql_pair(const struct sql_exam x[NODES], struct report *r)
 {
 	if (!x[0].doc || !x[1].doc)
 		return;
 	pair_identity(x, report_add(r, "mysql, the pair", "identity"));
 	pair_roles(x, report_add(r, "mysql, the pair", "roles"));
+	pair_scheduler(x, report_add(r, "mysql, the pair", "event scheduler"));
 }

@@ -366,6 +366,7 @@ static const struct {
 	{ "sync_binlog", check_sync_binlog },
 	{ "InnoDB log flushed", check_flush },
 	{ "replication", check_channel },
+	{ "encryption", check_encryption },
 	{ "delay", check_delay },
 	{ "reconnecting", check_retry },
 	{ "replication heartbeat", check_heartbeat },

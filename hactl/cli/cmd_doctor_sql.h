@@ -18,7 +18,7 @@ const char *exam_word(const struct sql_exam *x, const char *mysql, const char *m
 
 typedef void sql_check_fn(const struct sql_exam *x, struct verdict *v);
 sql_check_fn check_privileges, check_events, check_writers; /* cmd_doctor_accounts.c */
-sql_check_fn check_channel, check_delay, check_retry, check_heartbeat, check_net_timeout,
+sql_check_fn check_encryption, check_channel, check_delay, check_retry, check_heartbeat, check_net_timeout,
 	check_filters; /* cmd_doctor_replication.c */
 
 #endif

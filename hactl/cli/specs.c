@@ -133,8 +133,9 @@ static void mysql_target(const struct conf_node *n, const struct conf_node *peer
 	STR_COPY(t->repl_user, peer->mysql.replication_user);
 	STR_COPY(t->repl_password, peer->mysql.replication_password);
 	t->repl_tls = peer->mysql.tls;
-	STR_COPY(t->repl_ca_file, peer->mysql.ca_file);
+	STR_COPY(t->repl_ca_file, *m->replication_ca_file ? m->replication_ca_file : m->ca_file);
 	t->max_lag = m->max_lag;
+	t->events = m->events == EVENTS_MANAGE;
 	t->semi_sync = m->semi_sync != SEMI_SYNC_OFF;
 	t->semi_required = m->semi_sync == SEMI_SYNC_REQUIRED;
 	STR_COPY(t->binlog_tool, m->binlog_tool);

@@ -1,6 +1,9 @@
 /* check_services.c - what no single key can know: databases, probes and upstreams. */
 #include "hactl/config/check.h"
 
+#include <errno.h>
+#include <unistd.h>
+
 /* --- databases ------------------------------------------------------------------------------------------------------- */
 
 static void check_databases(struct walk *w, const config_setting_t *root)
@@ -22,6 +25,13 @@ static void check_databases(struct walk *w, const config_setting_t *root)
 		mistake_add(w->mistakes, line_of_key(mysql, "tls"),
 			"mysql.tls: needs ca_file, or nothing would be verified; write ca_file = "
 			"\"/etc/hactl/mysql-ca.pem\";");
+	if (w->draft->mysql.tls && !lacks(mysql, "ca_file") && access(w->draft->mysql.ca_file, R_OK) < 0)
+		mistake_add(w->mistakes, line_of_key(mysql, "ca_file"),
+			"mysql.ca_file: %s cannot be read: %s; write the certificates that signed the servers'",
+			w->draft->mysql.ca_file, strerror(errno));
+	if (setting_of(mysql, "replication_ca_file") && !w->draft->mysql.tls)
+		mistake_add(w->mistakes, line_of_key(mysql, "replication_ca_file"),
+			"mysql.replication_ca_file: has no effect without tls; write tls = true;");
 	if (setting_of(mysql, "ca_file") && !w->draft->mysql.tls)
 		mistake_add(w->mistakes, line_of_key(mysql, "ca_file"),
 			"mysql.ca_file: has no effect without tls; write tls = true;");

@@ -28,12 +28,16 @@ struct conf_mysql { /* one server; `mysql` merged with the node's own `mysql = {
 	char replication_user[64], replication_password[256];
 	bool tls;
 	char ca_file[CONF_PATH];
+	char replication_ca_file[CONF_PATH]; /* as the server itself names it; "" = ca_file */
 	us_t max_lag;		/* 10s */
 	enum conf_semi_sync { SEMI_SYNC_AUTO, SEMI_SYNC_REQUIRED, SEMI_SYNC_OFF } semi_sync;
 	us_t max_freeze;	/* 1s: a switchover that holds writes longer is undone */
 	char reseed[CONF_PATH]; /* "off", "clone" or a command: how a quarantined node gets the primary's data */
 	bool reseed_automatic;	/* without `hactl rejoin --discard-divergent`, after the export */
 	us_t reseed_timeout;	/* 1h */
+	enum conf_events { EVENTS_MANAGE, EVENTS_LEAVE } events; /* who switches scheduled events with the role */
+	bool kill_stuck;	/* a server that does not stop writing when this node is no longer primary is killed */
+	char kill_command[CONF_PATH]; /* kills it, in place of a signal: for containers; "" by signal */
 	char start[CONF_PATH];	/* command that starts the local server; "" it is started by its own service */
 	char binlog_tool[CONF_PATH]; /* reads a binary log: "" mysqlbinlog or mariadb-binlog */
 };

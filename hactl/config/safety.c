@@ -134,6 +134,21 @@ static void say_commits(struct lines *l, const struct conf *c, us_t alone)
 			       : "");
 }
 
+static void say_encryption(struct lines *l, const struct conf *c)
+{
+	if (!c->node[0].mysql.present)
+		return;
+	if (c->node[0].mysql.tls)
+		line(l, "encryption",
+			"mysql: every connection between the nodes, replication included, is by TLS and verified "
+			"against "
+			"ca_file and the node's address, or refused; a local socket needs none");
+	else
+		line(l, "encryption",
+			"mysql: none; rows and replies can be read by whoever can listen between the nodes "
+			"(mysql.tls)");
+}
+
 static void say_times(struct lines *l, const struct conf *c, us_t promise, us_t alone)
 {
 	bool self = c->authority == AUTHORITY_MANUAL || c->authority == AUTHORITY_FENCE;
@@ -168,5 +183,6 @@ size_t conf_safety(const struct conf *c, us_t promise, us_t alone, struct conf_s
 		line(&l, "enforcement",
 			"there is no virtual IP: nothing but the supervisor and the guard keeps writers away");
 	say_times(&l, c, promise, alone);
+	say_encryption(&l, c);
 	return l.n;
 }

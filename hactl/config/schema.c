@@ -44,6 +44,7 @@ static const char *const enforce_names[] = {
 	[ENFORCE_ADDRESS] = "address",
 	[ENFORCE_NONE] = "none",
 };
+static const char *const events_names[] = { [EVENTS_MANAGE] = "manage", [EVENTS_LEAVE] = "leave" };
 static const char *const semi_sync_names[] = {
 	[SEMI_SYNC_AUTO] = "auto",
 	[SEMI_SYNC_REQUIRED] = "required",
@@ -187,6 +188,9 @@ static const struct key mysql_keys[] = {
 		.sentence = "TLS to the servers, verified against ca_file, never silently plain" },
 	{ "ca_file", KIND_PATH, AT(struct conf_mysql, ca_file), .local = true, .example = "\"/etc/hactl/mysql-ca.pem\"",
 		.sentence = "certificates that the servers' own must be signed by" },
+	{ "replication_ca_file", KIND_PATH, AT(struct conf_mysql, replication_ca_file), .local = true,
+		.example = "\"/etc/mysql/ca.pem\"",
+		.sentence = "ca_file as the server itself names it, for its replication; ca_file unless set" },
 	{ "max_lag", KIND_DURATION, AT(struct conf_mysql, max_lag), .fallback = "10s", .max = 86400 * SEC,
 		.sentence = "a replica behind by more is not promoted by itself" },
 	{ "semi_sync", KIND_WORD, AT(struct conf_mysql, semi_sync), WORDS(semi_sync_names), .fallback = "auto",
@@ -200,6 +204,13 @@ static const struct key mysql_keys[] = {
 		.sentence = "reseed without `hactl rejoin --discard-divergent`, once the rows are exported" },
 	{ "reseed_timeout", KIND_DURATION, AT(struct conf_mysql, reseed_timeout), .fallback = "1h", .min = 10 * SEC,
 		.max = 7 * 86400 * SEC, .local = true, .sentence = "how long a reseed may take" },
+	{ "events", KIND_WORD, AT(struct conf_mysql, events), WORDS(events_names), .fallback = "manage", .local = true,
+		.sentence = "whether hactl enables scheduled events on the primary and disables them on the standby" },
+	{ "kill_stuck", KIND_BOOL, AT(struct conf_mysql, kill_stuck), .fallback = "true", .local = true,
+		.sentence = "kill the local server when this node is no longer primary and its writes cannot be shut" },
+	{ "kill_command", KIND_COMMAND, AT(struct conf_mysql, kill_command), .local = true,
+		.example = "\"docker kill mysql\"",
+		.sentence = "kills the local server in place of a signal, for containers" },
 	{ "start", KIND_COMMAND, AT(struct conf_mysql, start), .local = true, .example = "\"systemctl start mysql\"",
 		.sentence = "starts the local server after a clone; none: its own service does" },
 	{ "binlog_tool", KIND_COMMAND, AT(struct conf_mysql, binlog_tool), .local = true,

@@ -393,6 +393,8 @@ void facts_observed(void *arg, const struct db_facts *f)
 	if (stream_moved(kind, &v->looked, f))
 		v->moved_after = v->looked.seen_at;
 	v->looked = *f;
+	if (v == &s->server[s->me][DB_MYSQL])
+		killer_observed(s, f);
 	/* while an operation of ours runs, and for what was asked before it ended, only death is news */
 	if (f->life == DB_UP && v->ops > 0)
 		return;

@@ -108,6 +108,7 @@ void look_changed(struct sup *s)
 	core_look(s->core, now_us(), &v);
 	held_watch(s, &v);
 	address_settled(s, &v);
+	events_settled(s, &v);
 	if (s->upstreams && v.primary != NOBODY)
 		upstreams_primary(s->upstreams, v.primary);
 	if (!v.change.kind[0] || v.change.started_at == s->change_told || v.change.total_us <= 0)

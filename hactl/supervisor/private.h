@@ -52,6 +52,8 @@ struct running {
 	bool off_done;	      /* fence: the command says it has switched the other off; not yet confirmed */
 	bool released;	      /* as struct core_action.released */
 	char said[SENTENCE_MAX]; /* precheck: what will be cut short */
+	struct killing *killing; /* mysql demote: the server is being killed */
+	bool killed;
 	int stage;	      /* steps of several operations: which one runs */
 	us_t moved_at;	      /* a promotion that drains: when something moved last */
 	us_t told_at;	      /* and when the journal was told of it */
@@ -72,6 +74,14 @@ struct queued {
 		struct core_facts facts;
 		char text[SENTENCE_MAX];
 	} data;
+};
+
+/* The local database server's process, found while it was well. */
+struct victim {
+	pid_t pid; /* 0: none known */
+	int pidfd;
+	int64_t db_start; /* of the server that it is, or that none was found for */
+	int64_t told;	  /* the server for which it was said that none was found */
 };
 
 struct hook { /* a hook under way */
@@ -144,6 +154,8 @@ struct sup {
 
 	struct before *before; /* NULL: none asked for yet */
 	struct rejoin *rejoin; /* NULL: never quarantined */
+	struct events *events; /* NULL: not ours */
+	struct victim victim;  /* the process of this node's MySQL */
 	struct core_facts facts;
 	struct server server[NODES][DB_KIND_COUNT];
 	char frozen_at[GTID_MAX]; /* position of the last planned freeze */
@@ -216,6 +228,23 @@ void witness_close(struct sup *s);
 int fence_start(struct running *r, struct err *e);
 void fence_cancel(struct running *r);
 void steps_end(struct running *r, enum step_outcome outcome, const char *text); /* the step is answered */
+
+/* events.c - the database's scheduled events: which run on the primary, known here too, and enabled when this node has become it */
+void events_open(struct sup *s);
+void events_tick(struct sup *s);				  /* once a second */
+void events_role(struct sup *s, enum role to);			  /* at every change of role */
+void events_settled(struct sup *s, const struct core_view *v); /* after every pump */
+bool events_going(struct sup *s); /* a planned change begins to disable them here; false: they are not ours */
+void events_close(struct sup *s);
+
+/* killer.c - a local MySQL that does not stop writing is killed */
+void killer_observed(struct sup *s, const struct db_facts *f); /* every look at it */
+us_t killer_patience(const struct sup *s, us_t left);	       /* how long its demotion may take before that */
+/* The demotion r of it ended badly. True: it is being killed, steps_killed() follows. */
+bool killer_start(struct running *r, enum db_outcome outcome, const char *why);
+void killer_cancel(struct running *r);
+void killer_close(struct sup *s);
+void steps_killed(struct running *r, const char *trouble); /* "": dead, or as good as: look again */
 
 /* disk.c - what survives */
 json_t *text_json(

@@ -270,6 +270,7 @@ static void act_role(struct sup *s, const struct core_action *a, bool *drop)
 	sd_notifyf(0, "STATUS=%s: %s", role_names[a->to], a->text);
 	facts_update(s);
 	rejoin_role(s, a->to);
+	events_role(s, a->to);
 }
 
 static void act_note(struct sup *s, const struct core_action *a, bool *drop)

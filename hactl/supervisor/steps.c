@@ -18,7 +18,7 @@ typedef int now_fn(struct sup *s, us_t until, struct err *e); /* a step that is 
 struct step_row {
 	enum { BY_CALL, BY_DATABASE, BY_FENCE } by;
 	now_fn *call;
-	struct stage stage[6];
+	struct stage stage[7];
 	int n_stages;
 };
 
@@ -87,12 +87,14 @@ static const struct step_row rows[] = {
 	[STEP_UPSTREAMS] = { .by = BY_CALL, .call = do_upstreams },
 	[STEP_HOOKS] = { .by = BY_CALL, .call = do_hooks },
 	[STEP_ADDRESS_DEL] = { .by = BY_CALL, .call = do_address_del },
-	/* the standby executes what was written up to now, twice: what the freeze will have to wait for is what came in meanwhile */
+	/* the standby executes what was written up to now, twice: what the freeze will have to wait for is what came in meanwhile.
+	 * Scheduled events go before the freeze, whose time is the writers': MariaDB's go on under read_only */
 	[STEP_PRECHECK] = { .by = BY_DATABASE,
-		.n_stages = 6,
+		.n_stages = 7,
 		.stage = { { OP_PRECHECK, LOCAL, DB_MYSQL }, { OP_PRECHECK, LOCAL, DB_REDIS },
 			{ OP_POSITION, LOCAL, DB_MYSQL }, { OP_REACH, PEER, DB_MYSQL },
-			{ OP_POSITION, LOCAL, DB_MYSQL }, { OP_REACH, PEER, DB_MYSQL } } },
+			{ OP_EVENTS_OFF, LOCAL, DB_MYSQL }, { OP_POSITION, LOCAL, DB_MYSQL },
+			{ OP_REACH, PEER, DB_MYSQL } } },
 	[STEP_MYSQL_FREEZE] = ONE(DB_MYSQL, OP_FREEZE, LOCAL),
 	[STEP_MYSQL_UNFREEZE] = ONE(DB_MYSQL, OP_UNFREEZE, LOCAL),
 	[STEP_MYSQL_REACH] = ONE(DB_MYSQL, OP_REACH, PEER),
@@ -173,7 +175,8 @@ static bool skip_stages(struct running *r)
 	const struct step_row *row = &rows[r->kind];
 
 	while (r->kind == STEP_PRECHECK && r->stage < row->n_stages &&
-		!r->s->server[r->s->me][row->stage[r->stage].kind].db)
+		(!r->s->server[r->s->me][row->stage[r->stage].kind].db ||
+			(row->stage[r->stage].op == OP_EVENTS_OFF && !events_going(r->s))))
 		r->stage++;
 	return r->stage == row->n_stages;
 }
@@ -254,6 +257,8 @@ static void on_operation(void *arg, enum db_outcome outcome, us_t took, const ch
 		text = e.text;
 	}
 	v->stale = STALE; /* before the core hears of the end: what is known of the server is from before */
+	if (outcome != DB_OK && r->kind == STEP_MYSQL_DEMOTE && killer_start(r, outcome, text))
+		return;
 	if (outcome != DB_OK)
 		steps_end(r, outcome == DB_FAILED ? STEP_FAILED : STEP_UNKNOWN, text);
 	else if (!keep_position(r, text, &e))
@@ -293,6 +298,8 @@ static bool next_stage(struct running *r, struct err *e)
 		err_set(e, "authority ended before %s", db_op_names[g->op]);
 		return false;
 	}
+	if (r->kind == STEP_MYSQL_DEMOTE && !r->killed)
+		left = killer_patience(s, left);
 	r->server = &s->server[g->whose == LOCAL ? s->me : s->peer][g->kind];
 	if (!r->server->db) {
 		err_set(e, "no such server is configured");
@@ -307,6 +314,16 @@ static bool next_stage(struct running *r, struct err *e)
 		r->server->applier_ours = true;
 	r->server->ops++;
 	return true;
+}
+
+void steps_killed(struct running *r, const char *trouble)
+{
+	struct err e = { "" };
+
+	if (trouble[0])
+		steps_end(r, STEP_FAILED, trouble);
+	else if (!next_stage(r, &e)) /* dead, or started again already: then it is frozen */
+		steps_end(r, STEP_FAILED, e.text);
 }
 
 void steps_start(struct sup *s, const struct core_action *a)
@@ -367,6 +384,7 @@ void steps_cancel(struct sup *s, uint32_t serial)
 			continue;
 		r->used = false;
 		fence_cancel(r);
+		killer_cancel(r);
 		if (!r->call)
 			return;
 		db_cancel(r->call);

@@ -50,6 +50,7 @@ static void on_observe(void *arg, us_t now)
 	timer_at(s->observe, now + OBSERVE_EVERY);
 	deadline_check(s);
 	link_watch(s);
+	events_tick(s);
 	facts_update(s);
 }
 
@@ -191,6 +192,7 @@ static int open_all(struct sup *s, struct err *e)
 		ask_open(s, e))
 		return -1;
 	rejoin_open(s);
+	events_open(s);
 	timer_in(s->tick, 0);
 	timer_in(s->observe, 0);
 	s->wake_at = 0; /* what opening took is no stall */
@@ -202,11 +204,13 @@ static void close_all(struct sup *s)
 {
 	s->closing = true;
 	rejoin_close(s);
+	events_close(s);
 	ask_close(s);
 	hooks_close(s);
 	for (size_t i = 0; i < MAX_RUNNING; i++)
 		if (s->running[i].used)
 			steps_cancel(s, s->running[i].serial);
+	killer_close(s);
 	for (int n = 0; n < NODES; n++)
 		for (int k = 0; k < DB_KIND_COUNT; k++)
 			db_free(s->server[n][k].db);

@@ -79,7 +79,7 @@ class MariaDB:
               "master_heartbeat_period=1, master_connect_retry=1", "START SLAVE")
     sql = _COMMON_SQL + """
 GRANT SLAVE MONITOR, BINLOG MONITOR, REPLICATION SLAVE ADMIN, REPLICATION MASTER ADMIN, READ_ONLY ADMIN, CONNECTION ADMIN,
-    BINLOG ADMIN, RELOAD, PROCESS ON *.* TO hactl@'%';
+    BINLOG ADMIN, RELOAD, PROCESS, EVENT, SET USER ON *.* TO hactl@'%';
 """
     conf = _COMMON_CONF + """
 binlog-format=ROW
@@ -123,7 +123,7 @@ class MySQL:
               "get_source_public_key=1, source_heartbeat_period=1, source_connect_retry=1, source_retry_count=86400", "START REPLICA")
     sql = _COMMON_SQL + """
 GRANT REPLICATION CLIENT, REPLICATION_SLAVE_ADMIN, SYSTEM_VARIABLES_ADMIN, CONNECTION_ADMIN, RELOAD, PROCESS,
-    BACKUP_ADMIN, CLONE_ADMIN ON *.* TO hactl@'%';
+    BACKUP_ADMIN, CLONE_ADMIN, EVENT, SET_ANY_DEFINER ON *.* TO hactl@'%';
 GRANT SELECT ON performance_schema.* TO hactl@'%';
 """
     conf = _COMMON_CONF + """

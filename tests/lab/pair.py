@@ -91,10 +91,11 @@ class Recorder:
 
 class Pair:
     def __init__(self, lease="1s", arbiter_timeout="300ms", flap_window="0s", enforce="nft", containers=False, database=flavour.MariaDB,
-                 guards=True, authority=None, second_link=False, change=(), clock_of=None):
+                 guards=True, authority=None, second_link=False, change=(), clock_of=None, prepare=None):
         """guards=False: nothing but its supervisor and the kernel's gate stands between a node and its clients. authority: the line of
         hactl.conf, in place of the arbiter's; {dir} is the pair's folder. second_link: another wire, for heartbeats only.
-        change: (what, instead) in the configuration file, each once. clock_of: a node whose time of day can be set."""
+        change: (what, instead) in the configuration file, each once. clock_of: a node whose time of day can be set.
+        prepare: called with the pair and each node's name before its servers start."""
         self.database = database(BUILD)
         data = flavour.template(self.database, BUILD)
         self.dir = tempfile.mkdtemp(prefix="hactl-lab-")
@@ -112,6 +113,8 @@ class Pair:
             for i, name in enumerate(NODES, 1):
                 servers.write_node(self[name], self.database, i, OTHER[name])
                 shutil.copytree(data, f"{self[name].dir}/mysql")
+                if prepare:
+                    prepare(self, name)
                 if containers:
                     self[name].containerise()
                 for what in servers.ON_A_NODE:

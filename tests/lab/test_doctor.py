@@ -247,10 +247,18 @@ def test_events(plain):
     assert "ghost" in found(plain, "mysql on n1", "events", words="lab.haunt")["what"]
     plain.sql("n1", "DROP EVENT lab.haunt")
     plain.sql("n1", "SET GLOBAL event_scheduler=OFF")
-    plain.sql("n1", "CREATE EVENT lab.tick ON SCHEDULE EVERY 1 DAY DO SELECT 1")
+    plain.sql("n1", "CREATE DEFINER=app@'%' EVENT lab.tick ON SCHEDULE EVERY 1 DAY DO SELECT 1")
     found(plain, "mysql on n1", "events", "note", "event_scheduler")
     mend(plain, "n1", "SET GLOBAL event_scheduler = ON;")
     gone(plain, "mysql on n1", "events")
+    plain.sql("n2", "SET GLOBAL event_scheduler=OFF")
+    f = found(plain, "mysql, the pair", "event scheduler", words="OFF on n2")
+    mend(plain, "n2", f["fix"])
+    gone(plain, "mysql, the pair", "event scheduler")
+    plain.sql("n1", "ALTER DEFINER=root@localhost EVENT lab.tick COMMENT ''")
+    if plain.database.name == "MariaDB":  # root's: it would write to a standby
+        f = found(plain, "mysql on n1", "events", "note", "read_only does not stop")
+        assert "lab.tick" in f["what"]
     plain.sql("n1", "DROP EVENT lab.tick")
 
 
@@ -292,6 +300,34 @@ def test_what_is_only_in_memory(plain):
         with without(path, "init-rpl-role"):
             found(plain, "mysql on n2", "recovery after a crash", words="init_rpl_role", node="n2")
     assert not {c for a, c in Opinion(plain, "n2").wrong() if a == "mysql on n2"}
+
+
+def restarted(pair, node):
+    pair[node].end("mysql", bound=30)
+    pair.start(node, "mysql")
+    pair.sql(node, pair.database.follow[-1], bound=30)
+    in_order(pair)
+
+
+def test_what_only_a_restart_changes(plain):
+    """The binary log, what goes into it, and MySQL's plugins: away at one start, back at the next."""
+    path = f"{plain['n2'].dir}/my.cnf"
+    maria = plain.database.name == "MariaDB"
+    with open(path) as f:
+        text = f.read()
+    plugins = text if maria else text.replace("plugin-load-add=semisync_source.so\n", "").replace("plugin-load-add=semisync_replica.so\n", "")
+    logged = "log-slave-updates=ON\n" if maria else "mysqlx=OFF\n"
+    servers.write(path, plugins.replace("rpl-semi-sync-replica-enabled=ON\n", "").replace(
+        logged, "log-slave-updates=OFF\n" if maria else logged + "log-replica-updates=OFF\n"))
+    restarted(plain, "n2")
+    assert {c for a, c in Opinion(plain, "n2").wrong() if a == "mysql on n2"} == {"replicated writes logged"} | (
+        set() if maria else {"semi-sync plugins"})
+    servers.write(path, text.replace("log-bin=bin\n", "skip-log-bin\n"))
+    restarted(plain, "n2")
+    found(plain, "mysql on n2", "binary log", words="off", node="n2")
+    servers.write(path, text)
+    restarted(plain, "n2")
+    wait_for(lambda: not [c for a, c in Opinion(plain, "n2").wrong() if a == "mysql on n2"], 20, "n2 is in order again")
 
 
 def test_servers_that_do_not_answer(plain):

@@ -627,7 +627,8 @@ static void test_capabilities(void **state)
 		enum severity severity;
 		const char *name;
 	} cases[] = { { CAP_NET_ADMIN, SEV_WRONG, "CAP_NET_ADMIN" }, { CAP_NET_RAW, SEV_WRONG, "CAP_NET_RAW" },
-		{ CAP_SYS_NICE, SEV_NOTE, "CAP_SYS_NICE" }, { CAP_IPC_LOCK, SEV_NOTE, "CAP_IPC_LOCK" } };
+		{ CAP_SYS_NICE, SEV_NOTE, "CAP_SYS_NICE" }, { CAP_KILL, SEV_NOTE, "CAP_KILL" },
+		{ CAP_IPC_LOCK, SEV_NOTE, "CAP_IPC_LOCK" } };
 	struct verdict v = { 0 };
 	(void)state;
 	judge_capabilities(all, "it", &v);
@@ -695,7 +696,7 @@ static void test_grants(void **state)
 	char text[2000] = "";
 	FILE *to = fmemopen(text, sizeof(text), "w");
 	(void)state;
-	grants_print_sql(false, "hactl", "repl", to);
+	grants_print_sql(&(struct grants_wish){ .events = true }, "hactl", "repl", to);
 	grants_print_redis("hactl", to);
 	fclose(to);
 	assert_non_null(strstr(text, "CREATE USER IF NOT EXISTS 'hactl'@'%' IDENTIFIED BY '...';\n"));
