@@ -277,6 +277,8 @@ void check_action(struct node *n, const struct core_action *a)
 	else if (a->kind == ACT_REG_CAS)
 		check_cas(n, a);
 	else if (a->kind == ACT_ROLE) {
+		if (a->to == ROLE_PROMOTING)
+			n->held_until = 0; /* whoever takes a term counts a window of its own, from when it serves */
 		check_gives_up(n, a);
 		check_promoted(n, a);
 	}
