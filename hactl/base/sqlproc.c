@@ -149,6 +149,8 @@ static void take_reply(struct sqlproc *p, const struct sqlproc_head *head, size_
 	};
 	if (!p->busy || head->serial != p->serial)
 		return;
+	if (head->status == SQL_UNREACHABLE)
+		helper_drop(p); /* it said so with its last breath (on_eve): the next call must not be sent to it */
 	STR_COPY(r.text, head->text);
 	finish(p, &r);
 }

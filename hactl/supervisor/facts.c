@@ -215,6 +215,15 @@ static bool redis_bereft(const struct sup *s, const struct core_view *v, char *w
 	return true;
 }
 
+/* The primary's Redis has just come back as a replica: what the other holds has to be looked at once more before that means anything. */
+static bool redis_uncompared(const struct sup *s)
+{
+	const struct server *mine = &s->server[s->me][DB_REDIS], *theirs = &s->server[s->peer][DB_REDIS];
+	bool old = theirs->facts.life == DB_UP && theirs->facts.seen_at <= mine->up_at;
+
+	return mine->facts.life == DB_UP && mine->facts.replica && old && now_us() - mine->up_at < compare_within;
+}
+
 static uint64_t boot_hash(void)
 {
 	auto_free char *id = NULL;
@@ -239,7 +248,8 @@ static void sum_up(struct sup *s, struct core_facts *n)
 			continue;
 		n->known &= f->life != DB_UNKNOWN;
 		n->writable |= f->life == DB_UP && f->writable;
-		n->shut |= f->life == DB_UP && (!f->writable || f->replica) && !(k == DB_REDIS && s->bereft);
+		n->shut |= f->life == DB_UP && (!f->writable || f->replica) &&
+			   !(k == DB_REDIS && (s->bereft || redis_uncompared(s)));
 		n->replicating |= f->life == DB_UP && f->replica;
 		n->following &= streams(v, f, (enum db_kind)k) ||
 				(k == DB_REDIS && fuller(f, &s->server[s->peer][DB_REDIS].facts));
@@ -363,12 +373,17 @@ static const us_t silence_usual = 3 * US_PER_SEC; /* heartbeats of the stream co
 /* Transactions of the primary that the standby, of which these are the facts, has not received; -1 unknown. */
 static int64_t unreceived(const struct sup *s, const struct core_view *v, const struct db_facts *standby)
 {
-	const char *source = v->primary == s->me ? s->server[s->me][DB_MYSQL].facts.executed : s->heard.gtid;
-	const char *have = standby->received[0] ? standby->received : standby->executed;
+	const struct db_facts *own = &s->server[s->me][DB_MYSQL].facts;
+	bool mine = v->primary == s->me, known = mine ? own->life == DB_UP : s->heard.db_start != 0;
+	const char *source = mine ? own->executed : s->heard.gtid;
 
-	if (v->primary == NOBODY || !source[0] || !have[0])
+	if (v->primary == NOBODY)
 		return -1;
-	return gtid_missing(standby->mariadb, source, have);
+	if (known && !source[0]) /* nothing was ever written */
+		return 0;
+	if (!source[0] || !(standby->received[0] || standby->executed[0]))
+		return -1;
+	return gtid_unreceived(standby->mariadb, source, standby->executed, standby->received);
 }
 
 /* "Lag 0" of a stream that has brought nothing for a while, though the primary has gone on, is no news: a cut connection looks alive until
@@ -406,6 +421,11 @@ void facts_observed(void *arg, const struct db_facts *f)
 	v->stale = FRESH;
 	news = f->life != v->facts.life && v->facts.life != DB_UNKNOWN;
 	v->hung_since = !silent_life(s, v, f) ? 0 : v->hung_since ? v->hung_since : now_us();
+	if (f->life == DB_UP && v->facts.life != DB_UP) {
+		v->up_at = now_us();
+		if (v == &s->server[s->me][DB_REDIS] && s->server[s->peer][DB_REDIS].db)
+			db_hurry(s->server[s->peer][DB_REDIS].db);
+	}
 	told = f->life == DB_UP && v->facts.life == DB_UP && !!f->trouble[0] != !!v->facts.trouble[0];
 	if (told && f->trouble[0])
 		hooks_alert(s, LOG_LVL_WARN, "%s on %s: %s", kind_names[kind], s->conf->node[v->node].name, f->trouble);

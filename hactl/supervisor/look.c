@@ -61,6 +61,7 @@ json_t *look_status(void *arg)
 	us_t now = now_us();
 	struct status_view v = { .conf = s->conf, .me = s->me, .core = &core, .blockers = blockers, .now = now };
 
+	facts_would_lose(s); /* the core may have come to know more since the last facts */
 	core_look(s->core, now, &core);
 	v.n_blockers = core_blockers(s->core, now, blockers);
 	if (v.n_blockers < CORE_MAX_BLOCKERS && rejoin_blocker(s, blockers[v.n_blockers]))

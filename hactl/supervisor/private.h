@@ -30,6 +30,7 @@ struct server {
 	/* an operation ended: the observation that may have been under way then tells of before it (STALE), the one after it does not */
 	enum { FRESH, RENEWING, STALE } stale;
 	int ops;    /* operations under way */
+	us_t up_at; /* when it was first seen up after it was not */
 	bool applier_ours; /* MySQL: a promotion of ours stopped the applier, if it is stopped; also at the start, when nobody knows */
 	us_t stream_ok_at;	/* when replication was last seen running with a known lag */
 	us_t stream_lag;	/* the lag it had then */

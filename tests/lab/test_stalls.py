@@ -28,7 +28,7 @@ def general_log(pair, node):
     return said
 
 
-CHANGES = re.compile(r"(SET( /\*.*\*/)? GLOBAL|START|STOP|CHANGE|RESET|KILL|INSERT|UPDATE|DELETE) ", re.I)
+CHANGES = re.compile(r"(SET SESSION lock_wait_timeout = \d+; )?(SET( /\*.*\*/)? GLOBAL|START|STOP|CHANGE|RESET|KILL|INSERT|UPDATE|DELETE) ", re.I)
 OPENS = re.compile(r"read_only *= *(0|OFF)", re.I)
 FREEZES = re.compile(r"read_only *= *(1|ON)", re.I)
 

@@ -42,8 +42,9 @@ def test_mysqld_hung(pair, service):
         s.acknowledged_by("n2", bound=30)
         s.end("n2", ["n1", "n2"], redis_lossless=False)
     pair.wait_primary("n2")
-    pair["n1"].signal("mysql", signal.SIGCONT)
-    wait_for(lambda: not pair.writable("n1"), 20, "the database that comes back is frozen")
+    wait_for(lambda: not pair["n1"].alive("mysql"), 20, "what does not let itself be frozen is killed")
+    pair.start("n1", "mysql")
+    wait_for(lambda: not pair.writable("n1") and pair.replicating("n1"), 20, "the server that comes back takes no writes and follows")
 
 
 def test_isolated_primary_stands_down_by_itself(either, service):

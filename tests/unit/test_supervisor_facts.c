@@ -401,6 +401,23 @@ static void a_replica_that_holds_more_waits(void **state)
 	bench_free(b);
 }
 
+/* A Redis that has just come back is news only when the other's, as it is since then, is known. */
+static void one_that_comes_back_is_compared_first(void **state)
+{
+	struct bench *b = bench_new(false, true, false, ME);
+
+	(void)state;
+	see(b, ME, DB_REDIS, red_master);
+	see(b, PEER, DB_REDIS, red_replica); /* its link was up then */
+	see(b, ME, DB_REDIS, (struct db_facts){ .life = DB_DEAD });
+	see(b, ME, DB_REDIS, booted(0));
+	assert_false(b->s.facts.shut);
+	see(b, PEER, DB_REDIS, booted(9));
+	see(b, ME, DB_REDIS, booted(0));
+	assert_true(b->s.facts.shut);
+	bench_free(b);
+}
+
 /* --- the primary's side ------------------------------------------------------------------------------------------------------------------ */
 
 static void the_standbys_stream(void **state)
@@ -666,6 +683,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(mysql_here),
 		cmocka_unit_test(redis_here),
+		cmocka_unit_test(one_that_comes_back_is_compared_first),
 		cmocka_unit_test(the_worse_one_decides),
 		cmocka_unit_test(no_databases),
 		cmocka_unit_test(silence_becomes_illness),
