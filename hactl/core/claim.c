@@ -26,11 +26,13 @@ static bool voted_for_us(const struct core *c)
 }
 
 /* Without the arbiter a term changes by the other's explicit vote, after a word of release (its, or ours that it did not
- * take up); in manual mode there is no other way. At first start in manual mode the other's vote counts as well. */
+ * take up); in manual mode there is no other way. At first start the other's vote counts as well, but where there is an arbiter only
+ * once it has said that it knows of no term: both nodes may have lost their state, and would begin again below its entry. */
 static uint64_t term_to_claim(const struct core *c)
 {
 	char why[SENTENCE_MAX];
-	bool first = c->disk.term <= 1 && first_start(c) && free_to_bid(c) && start_gate(c, why) && c->peer_known;
+	bool blank = first_start(c) && (!arbiter_used(c) || c->reg_known);
+	bool first = c->disk.term <= 1 && blank && free_to_bid(c) && start_gate(c, why) && c->peer_known;
 
 	if (released_to_me(c) || (first && !c->disk.paused))
 		return c->disk.term + 1;
