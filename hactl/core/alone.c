@@ -77,15 +77,13 @@ enum ground alone_ground(struct core *c, us_t *since)
 }
 
 /* Above whatever the other may hold: on a refusal it goes on one above a term that this node has named (on_higher), and by claims, of
- * which this node need not have heard, one at a time. A person's word comes later than every bid that the other has made out of
- * hearing, the ones whose fencing failed again and again included. */
+ * which this node need not have heard, one at a time. */
 uint64_t term_to_take(const struct core *c)
 {
-	uint64_t leap = c->forced ? 1u << 20 : 16;
 	uint64_t theirs = c->peer_known ? c->peer.term : 0;
 	uint64_t known = c->disk.term > theirs ? c->disk.term : theirs;
 
-	return known ? known + leap : 1;
+	return known ? known + 16 : 1;
 }
 
 /* --- fencing ------------------------------------------------------------------------------------------------------------ */

@@ -102,6 +102,7 @@ static void arbiter_outage(struct world *w)
 static void forget_everything(struct world *w)
 {
 	w->top_term = 0;
+	w->top_forced = false;
 	for (int i = 0; i < MAX_ROWS; i++)
 		w->acked[i] = w->acked[i] ? 2 : 0;
 }

@@ -136,12 +136,17 @@ void check_opened(struct node *n)
 	for (int i = 1; !w->conf.lossless && missing && i <= w->rows; i++)
 		if (w->acked[i] == 1 && !here[i])
 			w->acked[i] = 2;
-	/* a reference address knows no terms: without an in-sync record a node may not have heard of the last one */
-	if (n->disk.term < w->top_term && !torn(w) && !(w->conf.mode == CORE_REFERENCE && !w->conf.lossless))
+	/* A reference address knows no terms: without an in-sync record a node may not have heard of the last one. Nor does a fence
+	 * command or a person: what either gives across a cut is above what its node has heard of. */
+	bool unheard = (w->conf.mode == CORE_REFERENCE && !w->conf.lossless) ||
+		       (w->conf.mode == CORE_FENCE && (n->forced || w->top_forced));
+	if (n->disk.term < w->top_term && !torn(w) && !unheard)
 		fail(w, "%s opened its gate in term %llu after one had been open in term %llu", w->conf.name[n->me],
 			(unsigned long long)n->disk.term, (unsigned long long)w->top_term);
-	if (n->disk.term > w->top_term)
+	if (n->disk.term > w->top_term) {
 		w->top_term = n->disk.term;
+		w->top_forced = n->forced;
+	}
 	n->forced = false;
 	if (o->core->cmd.stage == STAGE_NONE || o->core->cmd.c.kind != CMD_FAILOVER)
 		o->forced = false;

@@ -113,9 +113,9 @@ static void do_step(struct node *n, const struct core_action *a)
 		.outcome = STEP_OK };
 	if (r < (a->step == STEP_FENCE ? w->fence_fail : w->step_fail))
 		d->outcome = rnd(w) < .5 ? STEP_FAILED : STEP_UNKNOWN;
-	if (a->step == STEP_MYSQL_PROMOTE && !w->calm && rnd(w) < .03) { /* much was received and not applied */
+	if (a->step == STEP_MYSQL_PROMOTE && !w->calm && w->step_fail > 0 && rnd(w) < .05) { /* much was received and not applied */
 		in = (us_t)rnd_in(w, 1e6, 15e6);
-		for (us_t t = US_PER_SEC; t < in; t += US_PER_SEC)
+		for (us_t t = US_PER_SEC / 2; t < in; t += US_PER_SEC / 2)
 			at(w, t, W_MOVES, n->me, a->serial, n->start, NULL);
 	}
 	if (a->step == STEP_FENCE &&

@@ -197,6 +197,7 @@ struct world {
 	uint8_t *acked; /* by id: 1 acknowledged, 2 excused (forced takeover, or unprotected by a bad server file) */
 	uint64_t n_acked;
 	uint64_t top_term; /* highest term that had an open gate */
+	bool top_forced;   /* a person's word had begun it */
 	/* result */
 	bool over;
 	bool story, packets;
