@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds and runs the suites; the last line adds them up: N passed, N failed[, N skipped]
 #
-#   tests/run.sh [unit] [san] [sim] [fuzz] [lab]      (all of them); BUILD= as for make; LAB_JOBS= lab tests at a time (3)
+#   tests/run.sh [unit] [san] [sim] [fuzz] [lab]      (all of them); BUILD= as for make; LAB_JOBS= lab tests at a time (2)
 #
 # san is the unit suite and a part of the lab again, built with AddressSanitizer, UBSan and the leak checker; the simulation has its own.
 set -u
@@ -75,7 +75,7 @@ sim() {
 
 fuzz() { suite fuzz make -s "BUILD=$BUILD" FUZZ_SECONDS=5 fuzz; }
 
-jobs=${LAB_JOBS:-3}
+jobs=${LAB_JOBS:-2}
 pytest="/usr/bin/python3 -m pytest -q -rs -p no:cacheprovider"
 # a test waits most of its time, and has namespaces and servers of its own: several run side by side
 lab() { suite lab $pytest -n "$jobs" tests/lab; }
