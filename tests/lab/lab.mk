@@ -24,7 +24,7 @@ switchovers: all
 # what is shortened in `make lab`, at its full length
 .PHONY: lab-long
 lab-long: all
-	LAB_LONG=1 BUILD=$(abspath $(BUILD)) HACTL=$(abspath $(BUILD))/hactl /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/lab -k packets_lost
+	LAB_LONG=1 BUILD=$(abspath $(BUILD)) HACTL=$(abspath $(BUILD))/hactl /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/lab -k "packets_lost or long_backlog"
 
 # hactl as its next minor version would speak to this one (see hactl/wire/wire.h): for the test of a rolling upgrade.
 NEXT_WIRE := $(patsubst hactl/wire/%.c,$(BUILD)/next/%.o,$(wildcard hactl/wire/*.c))
