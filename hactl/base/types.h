@@ -73,6 +73,7 @@ enum msg_flag {
 	FLAG_WANT = 1 << 8,	   /* asks the primary for a switchover to itself (`switchover --to` typed on the standby) */
 	FLAG_WANT_PAUSE = 1 << 9,  /* pause was typed on the sender and the primary has not stored it yet */
 	FLAG_WANT_RESUME = 1 << 10, /* resume was typed on the sender and is not done yet */
+	FLAG_UNSEEN = 1 << 11,	   /* it has not observed its servers yet: what it does not say of them is unknown, not false */
 };
 
 /* The sections of the configuration file that both nodes must agree on, each with a digest of its own, so that a node can

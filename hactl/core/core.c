@@ -76,6 +76,8 @@ static uint16_t flags_now(const struct core *c, enum msg_kind kind)
 	char why[SENTENCE_MAX];
 	unsigned flags = 0;
 
+	if (!f->known && has_databases(c))
+		flags |= FLAG_UNSEEN;
 	if (f->known && bid_gate(c, why))
 		flags |= FLAG_READY;
 	if (f->known && f->writable)
@@ -182,7 +184,7 @@ void core_init(
 	c->promise = core_broken.boot_bid ? now : now + c->promise_span; /* we may have promised just before the end */
 	c->heard = core_broken.boot_bid ? now - c->suspicion - 1 : now;
 	c->acked = now;
-	c->shut_since = c->loss_at = c->away_since = US_NEVER;
+	c->shut_since = c->loss_at = c->unseen_at = c->away_since = US_NEVER;
 	/* a word once given stands; what it said about data is known again only where the disk tells */
 	c->releasing = c->disk.term && c->disk.owner == NOBODY && c->disk.released == c->disk.term;
 	c->release_ok = c->releasing && c->disk.bound_db;

@@ -306,6 +306,7 @@ struct core {
 	uint64_t sync_boot;
 	int64_t sync_db_start; /* of the standby, when semi-sync was switched on */
 	us_t loss_at;	       /* the standby's stream is lost since; US_NEVER */
+	us_t unseen_at;	       /* the standby's supervisor has not observed its servers since; US_NEVER */
 	us_t bare_since;       /* the standby may lack acknowledged writes since */
 	us_t away_since;       /* conf.required: commits wait for the standby since; US_NEVER */
 	bool away_told;

@@ -37,7 +37,7 @@ void sync_reset(struct core *c, bool maybe)
 	if (without_vote(c) && c->disk.alone == c->disk.term)
 		c->sync_maybe = false;
 	c->void_seq = 0;
-	c->loss_at = US_NEVER;
+	c->loss_at = c->unseen_at = US_NEVER;
 	c->sync_retry = c->bare_since = c->now;
 }
 
@@ -170,6 +170,26 @@ bool record_for_me(const struct core *c, const struct reg_value *v, char why[SEN
 
 /* --- the primary's side --------------------------------------------------------------------------------------------------- */
 
+/* A supervisor that was just restarted says nothing of its servers until it has looked. What this node's own server and its looks at the
+ * other's say (standby_lost) covers that while. */
+static const us_t observing = 3 * US_PER_SEC;
+
+static bool peer_says_broken(struct core *c)
+{
+	bool unseen = c->peer.flags & FLAG_UNSEEN;
+	bool boot = c->peer.boot != c->sync_boot && !(unseen && !c->peer.boot);
+	bool server = c->peer.db_start != c->sync_db_start && !(unseen && !c->peer.db_start);
+
+	if (boot || server || !unseen) {
+		c->unseen_at = US_NEVER;
+		return boot || server || !(c->peer.flags & FLAG_FOLLOWING);
+	}
+	if (c->unseen_at == US_NEVER)
+		c->unseen_at = c->now;
+	alarm_at(c, c->unseen_at + observing);
+	return c->now >= c->unseen_at + observing;
+}
+
 /* Something waits for a standby that is not there. Only news from a live database counts: when ours died, nobody waits, and
  * the record is what lets the other take over. */
 static bool lost(struct core *c)
@@ -177,8 +197,7 @@ static bool lost(struct core *c)
 	const struct core_facts *f = &c->facts;
 	us_t heard = min_us(c->peer_seen, c->acked); /* it may be heard and hear nothing */
 	bool silent = c->now - heard > c->suspicion;
-	bool changed = c->peer.boot != c->sync_boot || c->peer.db_start != c->sync_db_start;
-	bool broken = changed || f->standby_lost || !(c->peer.flags & FLAG_FOLLOWING);
+	bool broken = peer_says_broken(c) || f->standby_lost;
 
 	if (!silent && !broken) {
 		alarm_at(c, heard + c->suspicion + 1);
