@@ -440,7 +440,7 @@ static bool hand_back(struct core *c)
 static void check_standby(struct core *c)
 {
 	const struct core_facts *f = &c->facts;
-	bool stray = c->disk.term && ((has_databases(c) && f->writable) || f->address_held);
+	bool stray = c->disk.term && !first_start(c) && ((has_databases(c) && f->writable) || f->address_held);
 	us_t grace; /* a planned change hands Redis over a moment before its word */
 
 	/* whom it follows is gone: what may come now must not wait for that */

@@ -2,12 +2,21 @@
  */
 #include "hactl/core/inside.h"
 
+/* Nobody has held a term yet, as far as this node knows. A bid of ours that came to nothing (the arbiter was slow) changes nothing about
+ * that: the pair is in service, and its writable side must neither be frozen for it nor be kept from bidding again. Where that bid
+ * arrived after all, the entry must be one that the other may not take over from while this node is out of sight. */
 bool first_start(const struct core *c)
 {
+	const struct core_disk *d = &c->disk;
+	bool tried = d->voted == me_of(c) && d->owner == NOBODY && !d->held && !d->released && !d->other_term;
 	bool peer_new = !c->peer_known || c->peer.term == 0;
 	bool reg_new = !c->reg_known || c->rev == 0 || c->reg.term == 0;
+	bool late = c->reg_known && c->rev && c->reg.holder == me_of(c) && c->reg.term <= d->term;
+	bool barred = c->conf.lossless && !c->reg.sync.in_sync;
 
-	return c->disk.term == 0 && peer_new && reg_new;
+	if (!d->term)
+		return peer_new && reg_new;
+	return tried && peer_new && (!arbiter_used(c) || (c->reg_known && (reg_new || (late && barred))));
 }
 
 /* The other's word still stands for us: nothing has happened since that we know of but our own attempts. */

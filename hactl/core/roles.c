@@ -110,7 +110,7 @@ static void h_undemoted(struct core *c)
 
 static void h_clean(struct core *c)
 {
-	if (!c->disk.term)
+	if (!c->disk.term || first_start(c))
 		return;	   /* first start: nothing is gated, frozen or removed */
 	core_gate_shut(c); /* an earlier start's lease may still keep it open */
 	if (c->facts.known && !c->facts.writable && !c->facts.address_held)
