@@ -1,5 +1,5 @@
 # Fuzz targets: libFuzzer with AddressSanitizer and UBSan, each with the sources it needs and no more. Included by the top Makefile.
-#   make fuzz            every target for FUZZ_SECONDS; ends with "N passed, N failed"
+#   make fuzz            every target for FUZZ_SECONDS, two at a time; ends with "N passed, N failed"
 FUZZ_SECONDS ?= 60
 FUZZ_BASE    := hactl/base/text.c hactl/base/types.c hactl/base/clock.c hactl/base/file.c
 FUZZ_SRC_config  := $(wildcard hactl/config/*.c) $(FUZZ_BASE)

@@ -87,12 +87,13 @@ static inline void lab_nap(void)
 	nanosleep(&ts, NULL);
 }
 
-/* A free port below the ephemeral range, tried by binding. */
+/* A free port below the ephemeral range, tried by binding. Programs that run side by side look in different hundreds: a server listens only a
+ * while after its port was found free. */
 static inline int lab_port(void)
 {
 	static int next;
 	if (!next)
-		next = 20000 + getpid() % 10000;
+		next = 20000 + getpid() % 100 * 100;
 	for (;;) {
 		struct sockaddr_in a = { .sin_family = AF_INET,
 			.sin_addr.s_addr = htonl(INADDR_LOOPBACK),

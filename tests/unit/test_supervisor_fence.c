@@ -132,13 +132,13 @@ static void test_last_line_is_told(void **state)
 
 static void test_says_off_but_is_on(void **state)
 {
-	start(*state, 700 * US_PER_MS, "exit 0");
+	start(*state, 2 * US_PER_SEC, "exit 0");
 	expect(*state, STEP_FAILED, "its action=status says that it is on");
 }
 
 static void test_status_unknown_is_not_off(void **state)
 {
-	start(*state, 700 * US_PER_MS, "grep -q action=off || { echo 'BMC busy'; exit 1; }");
+	start(*state, 2 * US_PER_SEC, "grep -q action=off || { echo 'BMC busy'; exit 1; }");
 	expect(*state, STEP_FAILED, "does not say so (status 1; 2 is off): BMC busy");
 }
 
@@ -150,7 +150,7 @@ static void test_hangs(void **state)
 	auto_free char *text = NULL;
 	struct err e;
 
-	start(b, 400 * US_PER_MS, "sleep 600 & echo $! >%s; wait", file);
+	start(b, 2 * US_PER_SEC, "sleep 600 & echo $! >%s; wait", file);
 	expect(b, STEP_UNKNOWN, "(action=off) did not end in time");
 	assert_int_equal(file_read(file, 64, &text, NULL, &e), 0);
 	for (int i = 0; i < 2000 && kill(atoi(text), 0) == 0; i++) {
@@ -166,7 +166,7 @@ static void test_hangs(void **state)
 
 static void test_status_hangs(void **state)
 {
-	start(*state, 700 * US_PER_MS, "grep -q action=off || sleep 600");
+	start(*state, 2 * US_PER_SEC, "grep -q action=off || sleep 600");
 	expect(*state, STEP_UNKNOWN, "(action=status) did not end in time");
 }
 
