@@ -10,7 +10,7 @@ import janitor
 import net
 import pair as lab
 from flavour import MariaDB, MySQL
-from pair import BUILD, HACTL, SERVER_ID, now, wait_for
+from pair import BUILD, HACTL, NODES, SERVER_ID, now, wait_for
 
 FIGURES = f"{BUILD}/lab-figures.txt"  # a file: the tests run in several processes
 
@@ -118,7 +118,8 @@ class Service:
         self.writer.process.send_signal(signal.SIGSTOP)
         try:
             janitor.wait_stopped(self.writer.process.pid)
-            wait_for(lambda: self.pair.ids("n1") == self.pair.ids("n2"), 20, "both nodes hold the same rows")
+            wait_for(lambda: all(self.pair.at_rest(n) for n in NODES) and self.pair.ids("n1") == self.pair.ids("n2"), 20,
+                     "both nodes hold the same rows, and none is on its way")
             yield
         finally:
             self.writer.process.send_signal(signal.SIGCONT)
@@ -150,5 +151,7 @@ def service(request):
     def serve(pair, host=net.VIP, name=None, **writer):
         with pair.sampler() as s, pair.writer(host, **writer) as w:
             wait_for(lambda: len(w.log().of("mysql")) >= 100 and (len(w.log().of("redis")) >= 20), 20, "the client writes")
+            if all(pair[n].alive("hactl") for n in NODES):  # a standby that stood still under the first writes is done without for a while
+                pair.wait_redundant()
             yield Service(pair, w, s, name or request.node.name)
     return serve

@@ -188,4 +188,5 @@ def _make(flavour, build, path):
             p.wait()
         if os.path.exists(f"{work}/mysql/auto.cnf"):
             os.remove(f"{work}/mysql/auto.cnf")  # every copy makes a server_uuid of its own
-        os.rename(f"{work}/mysql", path)
+        subprocess.run(["cp", "-a", "--sparse=always", f"{work}/mysql", f"{work}/sparse"], check=True)  # of MySQL's 96 MB 70 are nothing
+        os.rename(f"{work}/sparse", path)

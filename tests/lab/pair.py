@@ -91,11 +91,12 @@ class Recorder:
 
 class Pair:
     def __init__(self, lease="1s", arbiter_timeout="300ms", flap_window="0s", enforce="nft", containers=False, database=flavour.MariaDB,
-                 guards=True, authority=None, second_link=False, change=(), clock_of=None, prepare=None):
+                 guards=True, authority=None, second_link=False, change=(), clock_of=None, prepare=None, max_freeze="5s"):
         """guards=False: nothing but its supervisor and the kernel's gate stands between a node and its clients. authority: the line of
         hactl.conf, in place of the arbiter's; {dir} is the pair's folder. second_link: another wire, for heartbeats only.
         change: (what, instead) in the configuration file, each once. clock_of: a node whose time of day can be set.
-        prepare: called with the pair and each node's name before its servers start."""
+        prepare: called with the pair and each node's name before its servers start. max_freeze: how fast a switchover is belongs to the
+        benches; a busy test machine must not undo one."""
         self.database = database(BUILD)
         data = flavour.template(self.database, BUILD)
         self.dir = tempfile.mkdtemp(prefix="hactl-lab-")
@@ -107,12 +108,12 @@ class Pair:
             self._own_clock(clock_of)
         try:
             servers.write_shared(self.dir, lease=lease, arbiter_timeout=arbiter_timeout, flap_window=flap_window, enforce=enforce,
-                                 authority=authority, second_link=second_link)
+                                 authority=authority, second_link=second_link, max_freeze=max_freeze)
             servers.change(f"{self.dir}/hactl.conf", change)
             servers.start(self["arbiter"], "etcd")
             for i, name in enumerate(NODES, 1):
                 servers.write_node(self[name], self.database, i, OTHER[name])
-                shutil.copytree(data, f"{self[name].dir}/mysql")
+                subprocess.run(["cp", "-a", data, f"{self[name].dir}/mysql"], check=True)  # holes stay holes
                 if prepare:
                     prepare(self, name)
                 if containers:
@@ -188,6 +189,11 @@ class Pair:
             c.execute("SELECT id FROM lab.w")
             return {row[0] for row in c.fetchall()}
 
+    def at_rest(self, node):
+        """Whatever clients have asked its database to write has been read and answered."""
+        unread = [line for line in self[node].call("ss", "-Htn", "sport = :3306").splitlines() if line.split()[1] != "0"]
+        return not unread and not self.sql(node, "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'INSERT%'")[0]
+
     def redis_ids(self, node):
         return {int(i) for i in self.redis(node, "SMEMBERS", "lab:acked")}
 
@@ -234,13 +240,31 @@ class Pair:
     def role(self, node):
         return self.status(node)["role"]
 
+    def _daemon(self, what, node, binary, conf=None):
+        common = ("-c", conf or f"{self.dir}/hactl.conf", "-n", node, "-s", f"{self.dir}/node/hactl.sock")
+        return {"hactl": (binary, "run", *common, "--state-dir", f"{self.dir}/node/state"), "guard": (binary, "guard", *common)}[what]
+
     def start_supervisor(self, node, conf=None, binary=HACTL):
-        return self[node].spawn("hactl", binary, "run", "-c", conf or f"{self.dir}/hactl.conf", "-n", node,
-                                "-s", f"{self.dir}/node/hactl.sock", "--state-dir", f"{self.dir}/node/state")
+        return self[node].spawn("hactl", *self._daemon("hactl", node, binary, conf))
 
     def start_guard(self, node, binary=HACTL):
         """A unit of its own: it stays when the supervisor goes."""
-        return self[node].spawn("guard", binary, "guard", "-c", f"{self.dir}/hactl.conf", "-n", node, "-s", f"{self.dir}/node/hactl.sock")
+        return self[node].spawn("guard", *self._daemon("guard", node, binary))
+
+    def replace(self, node, what, binary=HACTL):
+        """Supervisor or guard killed and started again at once. Its successor has entered the machine before, so that no more than hactl's own
+        start lies between: on a busy machine the way into three namespaces can take longer than a lease."""
+        wait, old = ("sh", "-c", 'read -r go && exec "$@" </dev/null', "sh"), self[node].procs[what]
+        new = self[node].spawn(what, *wait, *self._daemon(what, node, binary), stdin=subprocess.PIPE)
+
+        def at_the_door():
+            with open(f"/proc/{new.pid}/cmdline", encoding="utf-8") as f:
+                return tuple(f.read().split("\0")[:len(wait)]) == wait
+        wait_for(at_the_door, 20, f"the next {what} of {node} waits")
+        old.kill()
+        old.wait()
+        new.stdin.write(b"\n")
+        new.stdin.close()
 
     def supervise(self, bound=30):
         for node in NODES:
@@ -261,6 +285,10 @@ class Pair:
             who = next(n for n in NODES if roles[n] == "primary")
             return who if primary in (None, who) else None
         raise RuntimeError(f"{roles}; " + "; ".join(f"{n}: {b}" for n in NODES for b in s[n]["failover"]["blockers"]))
+
+    def wait_redundant(self, bound=30):
+        """A failover is possible; what else is not well does not count."""
+        wait_for(lambda: all(self.status(n)["failover"]["ready"] for n in NODES), bound, "a failover is possible")
 
     def wait_settled(self, primary=None, bound=60):
         """Both well again; or the other is quarantined, for rows of its own that nobody was told of. Returns the primary and whether so."""

@@ -63,14 +63,14 @@ authority = {{
 vips = ( {{ address = "{vip}/24"; interface = "eth0"; }} );
 mysql = {{
   port = 3306; user = "hactl"; password_file = "{dir}/etc/mysql.pw";
-  replication_user = "repl"; replication_password_file = "{dir}/etc/repl.pw";
+  replication_user = "repl"; replication_password_file = "{dir}/etc/repl.pw"; max_freeze = "{max_freeze}";
   max_lag = "10s"; semi_sync = "auto";
 }};
 redis = {{ port = 6379; user = "hactl"; password_file = "{dir}/etc/redis.pw"; max_lag = "10s"; }};
 probes = (
-  {{ name = "web-app"; type = "http"; port = 8001; path = "/health"; interval = "250ms"; timeout = "250ms"; fall = 3; rise = 2; }},
-  {{ name = "bazi_core"; type = "grpc"; port = 9001; service = ""; interval = "500ms"; timeout = "500ms"; fall = 3; rise = 2; }},
-  {{ name = "nginx"; type = "tcp"; port = 80; interval = "500ms"; timeout = "500ms"; fall = 3; rise = 2; }}
+  {{ name = "web-app"; type = "http"; port = 8001; path = "/health"; interval = "250ms"; timeout = "1s"; fall = 3; rise = 2; }},
+  {{ name = "bazi_core"; type = "grpc"; port = 9001; service = ""; interval = "500ms"; timeout = "1s"; fall = 3; rise = 2; }},
+  {{ name = "nginx"; type = "tcp"; port = 80; interval = "500ms"; timeout = "1s"; fall = 3; rise = 2; }}
 );
 upstreams = (
   {{ name = "web_app_backend"; type = "nginx"; file = "{dir}/node/nginx/conf.d/HiFate-bazi.conf";

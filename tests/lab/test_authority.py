@@ -31,7 +31,7 @@ def test_cut_between_the_nodes(pair, service, cut):
         primary = {"1": "n1", "2": "n2"}[log.reigns()[-1]]
         wait_for(lambda: pair.role(primary) == "primary", 10, f"{primary}, which takes the writes, is primary")
         assert pair.role(OTHER[primary]) != "primary"
-        assert not pair.writable(OTHER[primary]) and net.VIP not in pair.addresses(OTHER[primary])
+        wait_for(lambda: not pair.writable(OTHER[primary]) and net.VIP not in pair.addresses(OTHER[primary]), 10, "the other one has shut itself")
         pair.wire.heal()
         pair.wait_settled(primary)
         s.end(primary, ["n1"] if primary == "n1" else ["n1", "n2"])
@@ -118,8 +118,9 @@ def test_the_standby_that_lost_its_relay_log_stays(pair, service):
         pair.lock_table("n2", "lab.w READ")
         since = now()
         s.acknowledged_by("n1", since=since)  # n2 receives all the same
-        pair["n1"].power_off()
+        pair.wire.cable("n1", False)  # a machine takes a while to end, and n2 would have executed everything by then
         pair["n2"].signal("mysql", signal.SIGKILL)
+        pair["n1"].power_off()
         gone = pair.lose_relay_log("n2")
         pair.start("n2", "mysql")
         assert gone, "there was a relay log"

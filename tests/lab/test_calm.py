@@ -61,8 +61,7 @@ def test_supervisor_restarted(pair, service, node):
     """Killed and started again within the lease, as systemd does: nobody moves and no client is refused or cut off."""
     with service(pair, timeout=5) as s:
         s.fault()
-        pair[node].signal("hactl", signal.SIGKILL)
-        pair.start_supervisor(node)
+        pair.replace(node, "hactl")
         pair.wait_ready(primary="n1")
         s.acknowledged_by("n1")
         log, _ = unmoved(pair, s)

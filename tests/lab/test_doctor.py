@@ -90,8 +90,9 @@ def plain_redis():
 def test_a_pair_in_order_has_nothing_wrong(either):
     in_order(either)
     for node in NODES:
+        only_wrong(either, set(), node=node)
         o = Opinion(either, node)
-        assert o.exit == 0 and o.notes() <= {"clock"}, o.findings
+        assert o.notes() <= {"clock"}, o.findings
     text = either.hactl("n1", "doctor", conf=configuration(either))
     assert text.returncode == 0 and text.stdout.startswith("authority     arbiter: ") and "safe against" in text.stdout and "type this on n2 too" in text.stdout
     assert not [line for line in text.stdout.splitlines() if line.startswith("  wrong")]
@@ -147,7 +148,7 @@ def test_a_wrong_setting_is_found_and_the_fix_mends_it(plain, check):
     table = BROKEN[type(plain.database)]
     node, statements, words = table[check]
     area = f"mysql on {node}"
-    assert not Opinion(plain, node).find(area, check), "in order before"
+    gone(plain, area, check, node=node)  # replication that the test before had stopped may still be connecting
     for statement in statements:
         plain.sql(node, statement)
     severity = "note" if (check, plain.database.name) == ("GTID", "MariaDB") else "wrong"

@@ -3,8 +3,11 @@ import concurrent.futures
 import contextlib
 import re
 
+import pytest
+
 import flavour
 import net
+from flavour import MariaDB, MySQL
 from pair import holds, now, wait_for
 
 
@@ -123,9 +126,11 @@ def pending_freeze(pair):
     return pair.sql("n1", "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SET /* hactl freeze%'")[0]
 
 
-def test_switchover_is_taken_back_when_writes_would_be_held_too_long(either, service):
+@pytest.mark.parametrize("database", [MariaDB, MySQL], ids=["MariaDB", "MySQL"])
+def test_switchover_is_taken_back_when_writes_would_be_held_too_long(make_pair, service, database):
     """LOCK TABLES keeps the freeze waiting; then a statement does, and while it does the standby's server stands still."""
-    pair = either
+    pair = make_pair(database=database, max_freeze="1s")
+    pair.supervise()
     with service(pair, timeout=5) as s:
         locker = pair.lock_table("n1", "lab.held WRITE")
         r = pair.hactl("n1", "switchover")

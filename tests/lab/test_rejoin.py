@@ -231,6 +231,13 @@ def test_a_clone_that_is_cut_can_be_done_again(make_pair):
     assert exports(pair) == [path]
 
 
+def nobody_acts(pair, *nodes):
+    """hactl stands still there: what lies between a cut and a crash takes as long as it takes, and nobody goes on without the standby meanwhile."""
+    for node in nodes:
+        for what in ("guard", "hactl"):
+            pair[node].signal(what, signal.SIGSTOP)
+
+
 def in_flight(pair, row):
     """A commit on n1 that waits for the standby's acknowledgement, for ever."""
     def write():
@@ -241,7 +248,8 @@ def in_flight(pair, row):
             pass
     threading.Thread(target=write, daemon=True).start()
     words = "source" if isinstance(pair.database, MySQL) else "master"
-    wait_for(lambda: int(pair.sql("n1", f"SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync_{words}_wait_sessions'")[1]) > 0, 5, "it waits")
+    wait_for(lambda: pair.sql("n1", f"SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'INSERT INTO lab.w VALUES ({row},%'")[0] and
+             int(pair.sql("n1", f"SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync_{words}_wait_sessions'")[1]) > 0, 10, "it waits")
 
 
 def test_crash_with_writes_in_flight_needs_nobody(spare, service):
@@ -252,6 +260,7 @@ def test_crash_with_writes_in_flight_needs_nobody(spare, service):
     pair.supervise()
     with service(pair) as s:
         s.fault()
+        nobody_acts(pair, "n1")
         pair.wire.cable("n1", False)
         in_flight(pair, 7001)
         pair["n1"].power_off()
@@ -274,11 +283,13 @@ def test_a_gtid_given_twice_does_not_hide_a_divergence(make_pair):
     for row in (1, 2):
         pair.sql("n1", f"INSERT INTO lab.w VALUES ({row}, 1)")
     wait_for(lambda: equal(pair), 20, "n2 has them")
+    nobody_acts(pair, "n1", "n2")
     pair.wire.cut("n2", "n1", both=False)
     in_flight(pair, 7001)
-    wait_for(lambda: 7001 in pair.ids("n2"), 5, "n2 has the row, and its word does not arrive")
+    wait_for(lambda: 7001 in pair.ids("n2"), 10, "n2 has the row, and its word does not arrive")
     pair["n1"].power_off()
     pair.wire.heal()
+    pair["n2"].thaw()
     pair.wait_primary("n2")
     pair.sql("n2", "INSERT INTO lab.w VALUES (9100, 2)")
     pair.power_on("n1", supervised=False)
@@ -305,12 +316,14 @@ def test_a_primary_that_lost_its_own_transactions_is_not_opened(make_pair, super
     wait_for(lambda: equal(pair), 20, "n2 has them")
     assert pair.hactl("n1", "pause").returncode == 0
     wait_for(lambda: all(pair.status(n)["paused"] for n in ("n1", "n2")), 20, "both are paused")
+    nobody_acts(pair, "n1")
     pair.wire.cut("n2", "n1", both=False)
     in_flight(pair, 7001)
-    wait_for(lambda: 7001 in pair.ids("n2"), 5, "n2 has the row, and its word does not arrive")
+    wait_for(lambda: 7001 in pair.ids("n2"), 10, "n2 has the row, and its word does not arrive")
     if supervisor_too:
         pair["n1"].signal("hactl", signal.SIGKILL)
     pair["n1"].signal("mysql", signal.SIGKILL)
+    pair["n1"].thaw()
     pair.wire.heal()
     pair.start("n1", "mysql")
     wait_for(lambda: 7001 not in pair.ids("n1"), 20, "n1's server is back, without the row")

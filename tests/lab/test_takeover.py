@@ -195,7 +195,7 @@ def test_redis_that_comes_back_empty_does_not_wipe_its_replica(pair, service):
             wait_for(lambda: pair.redis("n1", "PING"), 10, "it is back")
             holds(lambda: pair.redis_ids("n2") == held and pair.role("n1") == "primary", 2, "n2's data are there, n1 is still primary")
             assert len(held) >= 20
-            assert [e for e in pair.events("n1") if "restarted and has lost" in e["text"]], "the operator is told"
+            wait_for(lambda: [e for e in pair.events("n1") if "restarted and has lost" in e["text"]], 10, "the operator is told")
         s.acknowledged_by("n2", bound=40)
         s.end("n2", ["n1", "n2"], redis_lossless=True)
 
