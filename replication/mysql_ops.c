@@ -93,6 +93,7 @@ static char *make_args(const struct mysql_call *c, const char *position)
 	json_object_set_new(o, "brief", json_boolean(c->mysql->forgetting != NULL));
 	json_object_set_new(o, "released", json_boolean(c->released));
 	json_object_set_new(o, "quiet", json_boolean(c->quiet));
+	json_object_set_new(o, "planned", json_boolean(c->base.op == OP_FREEZE));
 	json_object_set_new(o, "events", json_boolean(t->events));
 	json_object_set_new(o, "required", json_boolean(t->semi_required));
 	if (position)

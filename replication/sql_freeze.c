@@ -36,13 +36,16 @@ static const char *first_text(const json_t *rows)
 	return text ? text : "";
 }
 
-/* Read back, and where it stands: nothing is written after that. */
-static int frozen_at(struct task *t, struct err *e)
+/* Read back, and where it stands: nothing is written after that, unless by *xa transactions that the freeze does not hold up. They are
+ * counted before the position is read. */
+static int frozen_at(struct task *t, long *xa, struct err *e)
 {
-	json_t *sets = sql_fetch(t->db, e, "%s; %s", task_stmt(t, ST_READ_ONLY), task_stmt(t, ST_POSITION));
+	const char *count = task_stmt(t, ST_XA) ? task_stmt(t, ST_XA) : "SELECT 0";
+	json_t *sets = sql_fetch(t->db, e, "%s; %s; %s", task_stmt(t, ST_READ_ONLY), count, task_stmt(t, ST_POSITION));
 	int r = sets ? 0 : -1;
 
-	if (sets && !str_copy(t->out, t->cap, first_text(json_array_get(sets, 1))))
+	*xa = strtol(first_text(json_array_get(sets, 1)), NULL, 10);
+	if (sets && !str_copy(t->out, t->cap, first_text(json_array_get(sets, 2))))
 		r = err_set(e, "the server's position is too long to carry");
 	if (sets && atoi(first_text(json_array_get(sets, 0))) < WRITES_SHUT)
 		r = err_set(e, "the server accepted the freeze and is still writable");
@@ -50,17 +53,34 @@ static int frozen_at(struct task *t, struct err *e)
 	return r;
 }
 
+/* A planned freeze: none may begin any more, and those under way may be ended by whoever coordinates them, in half of the time. */
+static int await_xa(struct task *t, long xa, struct err *e)
+{
+	us_t end = now_us() + task_left(t) / 2;
+
+	while (xa > 0 && now_us() < end) {
+		nap(2 * US_PER_MS);
+		if (frozen_at(t, &xa, e) < 0)
+			return -1;
+	}
+	return xa <= 0 ? 0
+		       : err_set(e, "XA transactions are under way, and this server lets them commit after a freeze: "
+				    "end "
+				    "them (XA RECOVER), then try again");
+}
+
 int freeze(struct task *t, const char *tag, us_t bound, struct err *e)
 {
 	long long seconds = (bound + US_PER_SEC - 1) / US_PER_SEC;
 	char busy[256];
 	struct err why = { "" };
+	long xa;
 	int ro;
 
 	auto_free char *both = str_printf(
 		"SET SESSION lock_wait_timeout = %lld; %s", seconds > 0 ? seconds : 1, task_stmt(t, ST_FREEZE));
 	if (sql_run(t->db, &why, both, tag) == 0)
-		return frozen_at(t, e);
+		return frozen_at(t, &xa, e) < 0 ? -1 : task_bool(t, "planned") ? await_xa(t, xa, e) : 0;
 	if (mysql_errno(t->db) != 1205 && mysql_errno(t->db) != 1317)
 		return err_set(e, "%s", why.text);
 	ro = read_only(t, e);

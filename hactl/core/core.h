@@ -91,6 +91,7 @@ struct core_facts {
 	bool semi_on;	   /* the semi-sync source side is enabled here */
 	bool standby_streams; /* primary: the other node's replica is connected and has received up to now (semi-sync can go on) */
 	bool standby_lost; /* primary: the replica's stream is known to be broken (connection count 0, error) */
+	bool acked_elsewhere; /* primary: another server than the standby may acknowledge commits, too: no record can be true */
 	bool crowded;	   /* conf.required: so many commits wait that the server may soon have no connection left for the standby */
 	bool address_held; /* the virtual IP is on this host */
 	int64_t db_start;  /* as struct msg.db_start */

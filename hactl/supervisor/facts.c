@@ -286,6 +286,7 @@ static void source_side(struct sup *s, struct core_facts *n)
 	n->standby_lost = (n->semi_on && mine->facts.semi_clients == 0) || theirs->facts.life == DB_DEAD ||
 			  (n->semi_on && mine->facts.semi_stalled >= at_least_a_second(s->conf->lease)) ||
 			  (theirs->facts.life == DB_UP && !streams(theirs, &theirs->facts, DB_MYSQL));
+	n->acked_elsewhere = mine->others_ack;
 	/* one commit waits for the acknowledgement, the others for that one */
 	n->crowded = s->core_conf.required && mine->facts.semi_waiting &&
 		     mine->facts.connections >= mine->facts.max_connections / CROWD;
@@ -300,9 +301,28 @@ static bool awaited(const struct sup *s)
 	return false;
 }
 
+/* An acknowledgement has no name: any semi-sync replica's ends the wait of a commit. */
+static void tell_others(struct sup *s, bool others)
+{
+	const char *me = s->conf->node[s->me].name, *peer = s->conf->node[s->peer].name;
+
+	if (others)
+		hooks_alert(s, LOG_LVL_WARN,
+			"another server than %s is a semi-sync replica of mysql on %s: what it acknowledges need not "
+			"be on %s, so "
+			"%s cannot be in sync; set its rpl_semi_sync_replica_enabled (rpl_semi_sync_slave_enabled) = "
+			"OFF and "
+			"restart its receiver",
+			peer, me, peer, peer);
+	else
+		hooks_alert(s, LOG_LVL_NOTICE, "mysql on %s: no other server than %s is a semi-sync replica any more",
+			me, peer);
+}
+
 void facts_update(struct sup *s)
 {
 	struct core_facts n = { .boot = s->facts.boot ? s->facts.boot : boot_hash(), .config = s->conf->digest };
+	const struct server *mine = &s->server[s->me][DB_MYSQL];
 	bool bereft = s->bereft;
 	struct core_view v;
 
@@ -310,6 +330,8 @@ void facts_update(struct sup *s)
 	s->bereft = redis_bereft(s, &v, n.why);
 	if (s->bereft && !bereft)
 		hooks_alert(s, LOG_LVL_WARN, "%s", n.why);
+	if (mine->others_ack != s->facts.acked_elsewhere)
+		tell_others(s, mine->others_ack);
 	memcpy(n.section, s->conf->section, sizeof(s->conf->section));
 	sum_up(s, &n);
 	source_side(s, &n);
@@ -432,6 +454,8 @@ void facts_observed(void *arg, const struct db_facts *f)
 	else if (told)
 		hooks_alert(s, LOG_LVL_NOTICE, "%s on %s: no longer so: %s", kind_names[kind],
 			s->conf->node[v->node].name, v->facts.trouble);
+	/* for a moment it may be the standby's old connection */
+	v->others_ack = f->life == DB_UP && f->semi_clients > 1 && v->facts.semi_clients > 1;
 	v->facts = *f;
 	if (f->life == DB_UP && f->sql_running)
 		v->applier_ours = false;

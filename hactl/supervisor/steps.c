@@ -155,9 +155,9 @@ static bool keep_position(struct running *r, const char *text, struct err *e)
 	bool gives = op == OP_POSITION || op == OP_FREEZE || op == OP_SYNC_ON;
 	char *keep = !gives ? NULL : r->kind == STEP_SYNC_ON ? r->reach : r->s->frozen_at;
 
-	if (!keep || str_copy(keep, GTID_MAX, text))
+	if (!keep || str_copy(keep, POSITION_MAX, text))
 		return true;
-	err_set(e, "the replication position is longer than %d bytes and cannot be compared", GTID_MAX - 1);
+	err_set(e, "the replication position is longer than %d bytes and cannot be compared", POSITION_MAX - 1);
 	return false;
 }
 

@@ -440,6 +440,10 @@ static void the_standbys_stream(void **state)
 		{ "SQL thread stopped by an error", true, 1,
 			OF(my_replica, f_.sql_running = false, f_.applier_error = 1062, STR_COPY(f_.error, "1062")),
 			false, true },
+		{ "stopped by an error that has no words", true, 1,
+			OF(my_replica, f_.sql_running = false, f_.applier_error = 1062), false, true },
+		{ "two sources: both threads run, and nobody can judge it", true, 1,
+			OF(my_replica, STR_COPY(f_.error, "more than one replication source")), false, true },
 		{ "SQL thread stopped by hand: it receives", true, 1,
 			OF(my_replica, f_.sql_running = false, f_.lag = US_UNKNOWN), false, false },
 		{ "connecting", false, 0, OF(my_replica, f_.connecting = true), false, true },
@@ -477,6 +481,25 @@ static void the_standbys_stream(void **state)
 		assert_string_equal(b->s.facts.gtid, "0-1-20005");
 		bench_free(b);
 	}
+}
+
+/* An acknowledgement has no name: with a second semi-sync replica nobody knows whether the standby has what was acknowledged. */
+static void another_acknowledges(void **state)
+{
+	struct bench *b = bench_new(true, false, true, ME);
+	struct db_facts mine = my_source;
+
+	(void)state;
+	mine.semi_source_on = true;
+	mine.semi_clients = 2;
+	see(b, ME, DB_MYSQL, mine);
+	assert_false(b->s.facts.acked_elsewhere); /* the standby's old connection, perhaps */
+	see(b, ME, DB_MYSQL, mine);
+	assert_true(b->s.facts.acked_elsewhere);
+	mine.semi_clients = 1;
+	see(b, ME, DB_MYSQL, mine);
+	assert_false(b->s.facts.acked_elsewhere);
+	bench_free(b);
 }
 
 /* An applier that a promotion of ours stopped is started again by following; one that somebody else stopped is not. */
@@ -691,6 +714,7 @@ int main(void)
 		cmocka_unit_test(nobody_to_follow),
 		cmocka_unit_test(a_replica_that_holds_more_waits),
 		cmocka_unit_test(the_standbys_stream),
+		cmocka_unit_test(another_acknowledges),
 		cmocka_unit_test(whose_pause_it_is),
 		cmocka_unit_test(a_dead_source),
 		cmocka_unit_test(what_was_asked_before_an_operation_ended),
