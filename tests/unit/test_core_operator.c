@@ -48,6 +48,26 @@ static void force_against_a_living_primary_is_refused(void **state)
 	assert_non_null(strstr(find(b, ACT_DONE)->text, "switchover"));
 }
 
+/* The person's word was that the other is off; it came back, was promised to, and was then cut off: it is primary all the same. */
+static void force_ends_when_the_other_comes_back_before_it_acts(void **state)
+{
+	struct bench *b = *state;
+	struct core_event ev = { .kind = EV_COMMAND,
+		.command = { .kind = CMD_FAILOVER, .id = 4, .to = NOBODY, .timeout = 30 * D } };
+
+	b->conf.mode = CORE_MANUAL;
+	start(b, &standby_disk);
+	feed(b, &ev);
+	assert_null(find(b, ACT_DONE));
+	hear(b, MSG_RENEW, 5, ROLE_PROMOTING, 0, 1);
+	assert_non_null(sent(b, MSG_PROMISE));
+	assert_int_equal(find(b, ACT_DONE)->outcome, STEP_FAILED);
+	tick(b, 5 * D);
+	facts(b);
+	tick(b, 5 * D);
+	assert_int_equal(look(b).role, ROLE_STANDBY);
+}
+
 static void first_start_waits_unless_one_side_is_clearly_it(void **state)
 {
 	static const struct {
@@ -348,6 +368,7 @@ int main(void)
 		CASE(manual_mode_never_moves_on_silence),
 		CASE(manual_mode_obeys_the_operator_after_the_wait),
 		CASE(force_against_a_living_primary_is_refused),
+		CASE(force_ends_when_the_other_comes_back_before_it_acts),
 		CASE(first_start_waits_unless_one_side_is_clearly_it),
 		CASE(first_start_alone_waits_for_the_operator),
 		CASE(silence_of_another_configuration_is_not_taken_over),
