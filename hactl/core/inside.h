@@ -205,6 +205,7 @@ struct core {
 	enum role role;
 	us_t role_since;
 	bool boot_over; /* W has passed since the start */
+	bool held_once; /* a term was held by this incarnation */
 
 	/* authority */
 	bool holding; /* a term is ours and not given up; authority while a lease runs */

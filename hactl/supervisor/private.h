@@ -54,6 +54,7 @@ struct running {
 	struct timer *again;  /* fence: asks once more */
 	bool off_done;	      /* fence: the command says it has switched the other off; not yet confirmed */
 	bool released;	      /* as struct core_action.released */
+	bool at_rest;	      /* as struct core_action.at_rest */
 	char said[SENTENCE_MAX]; /* precheck: what will be cut short */
 	struct killing *killing; /* mysql demote: the server is being killed */
 	bool killed;
