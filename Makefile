@@ -2,6 +2,7 @@
 #
 #   make            build/hactl          make test    every test       make demo   a failover, before your eyes
 #   make deps       install packages     make install DESTDIR= PREFIX=/usr
+#   make lint       cppcheck and clang-tidy
 #   make sim        10^5 simulated lives of a pair, part of `make test`; make sim-long: 10^6, for the night (SIM_LONG_SEEDS=)
 #
 # Warnings are errors. BUILD= puts the output elsewhere; SAN=1 builds with AddressSanitizer and UBSan.
@@ -34,7 +35,7 @@ LIB       := $(BUILD)/libhactl.a
 UNIT_SRC  ?= $(wildcard tests/unit/test_*.c)
 UNIT      := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/unit/%)
 
-.PHONY: all deps demo test unit unit-build sim sim-broken lab install clean bench fuzz format
+.PHONY: all deps demo test unit unit-build sim sim-broken lab install clean bench fuzz format lint
 all: $(BUILD)/hactl
 
 $(BUILD)/hactl: $(BUILD)/obj/hactl/main.o $(LIB)
@@ -78,6 +79,17 @@ lab: all
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
+
+# Debian: cppcheck and clang-tidy. Minutes, so no part of `make test`; the checks and why some are left out: .clang-tidy
+LINT_JOBS ?= $(shell nproc)
+lint:
+	@command -v cppcheck clang-tidy >/dev/null && [ "$$(command -v cppcheck clang-tidy | wc -l)" = 2 ] || { \
+		echo "lint: install the packages cppcheck and clang-tidy" >&2; exit 1; }
+	cppcheck -j$(LINT_JOBS) --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
+		--error-exitcode=1 -D_GNU_SOURCE -I. hactl probes vip replication
+	@printf '%s\n' $(SRC) hactl/main.c | xargs -P $(LINT_JOBS) -n 1 sh -c 'clang-tidy --quiet "$$1" -- -std=gnu11 \
+		-D_GNU_SOURCE -DHACTL_VERSION=\"$(VERSION)\" -I. $(PKG_CFLAGS) 2>/dev/null' lint
+	@echo "lint: nothing found"
 
 clean:
 	rm -rf build

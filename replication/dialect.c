@@ -89,6 +89,14 @@
 	"l.LOCK_TYPE IN ('SHARED_NO_READ_WRITE', 'SHARED_READ_ONLY') AND l.LOCK_DURATION = 'TRANSACTION' AND "         \
 	"l.LOCK_STATUS = 'GRANTED' AND t.PROCESSLIST_COMMAND = 'Sleep'"
 
+/* XA PREPARE and XA COMMIT pass super_read_only (seen on 9.7). A prepared one belongs to no session (xa_detach_on_prepare), and what the
+ * performance schema says of the session that prepared it is then old */
+#define XA                                                                                                             \
+	"SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_state = 'RUNNING' AND trx_rows_modified > 0 "    \
+	"AND (trx_mysql_thread_id = 0 OR trx_mysql_thread_id IN (SELECT t.PROCESSLIST_ID FROM "                        \
+	"performance_schema.events_transactions_current e JOIN performance_schema.threads t USING (THREAD_ID) "        \
+	"WHERE e.STATE = 'ACTIVE' AND e.XA_STATE IN ('ACTIVE', 'IDLE', 'PREPARED')))"
+
 /* definer: what stands before the last @ is the user, whatever it is made of */
 #define EVENTS                                                                                                         \
 	"SELECT EVENT_SCHEMA AS db, EVENT_NAME AS name, DEFINER AS definer, STATUS AS status, "                        \
@@ -99,6 +107,7 @@
 	[ST_READ_ONLY] = "SELECT @@global.read_only + @@global.super_read_only",                                       \
 	[ST_POSITION] = "SELECT REPLACE(@@global.gtid_executed, '\\n', '')",                                           \
 	[ST_EXECUTED] = "SELECT REPLACE(@@global.gtid_executed, '\\n', '')",                                           \
+	[ST_ENTERED] = "SELECT REGEXP_REPLACE(REPLACE(@@global.gtid_owned, '\\n', ''), '#[0-9]+', '')", [ST_XA] = XA,  \
 	[ST_APPLIED] = "SELECT REPLACE(@@global.gtid_executed, '\\n', '')",                                            \
 	[ST_PURGED] = "SELECT REPLACE(@@global.gtid_purged, '\\n', '')",                                               \
 	[ST_WAIT] = "SELECT WAIT_FOR_EXECUTED_GTID_SET(%s, %.3f)",                                                     \

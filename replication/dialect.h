@@ -12,6 +12,8 @@ enum stmt {
 	ST_READ_ONLY, /* value: a number, enum writes */
 	ST_POSITION,  /* value: executed position, fit for ST_WAIT on the other server */
 	ST_EXECUTED,  /* value: everything this server ever executed, for comparing histories */
+	ST_ENTERED, /* value: transactions that have a GTID and are not yet executed, a set; absent where a position has
+		       them from the start */
 	ST_APPLIED,   /* value: what the applier has reached (MariaDB keeps it apart from ST_EXECUTED) */
 	ST_PURGED,    /* value: what it can no longer send; "" when the dialect has no such word */
 	ST_WAIT,      /* formats: position literal, seconds. Value "0": reached */
@@ -37,6 +39,7 @@ enum stmt {
 	ST_BUSY,       /* formats: seconds. Rows (id, user, seconds, info): statements that may hold up a freeze */
 	ST_EVENTS, /* rows (db, name, definer, status, charset, collation) */
 	ST_EVENT_AWAY, /* the words of ALTER EVENT for "not here: this server is the replica" */
+	ST_XA, /* value: 0 when there are no XA transactions that a freeze would not hold up; absent where it holds them all */
 	ST_PRIVILEGED, /* rows (id, user): client sessions that read_only does not stop, as far as the account may know */
 	ST_COUNT
 };

@@ -47,6 +47,7 @@ static void drain(struct proc *p)
 	for (;;) {
 		size_t room = sizeof(p->raw) - p->n;
 
+		/* cppcheck-suppress legacyUninitvar ; it is what read() fills */
 		n = read(p->out, room ? p->raw + p->n : spill, room ? room : sizeof(spill));
 		if (n <= 0)
 			break;

@@ -171,8 +171,9 @@ void *sqlproc_connect(const struct sql_target *t, us_t timeout, enum sql_status 
 	mysql_options(db, MYSQL_OPT_PROTOCOL, &protocol);
 	mysql_options(db, MYSQL_OPT_LOCAL_INFILE, &no);
 	mysql_options(db, MYSQL_SET_CHARSET_NAME, "utf8mb4");
-	/* an idle connection is our watch on the server: it must not be ended for idleness (maximum of both servers) */
-	mysql_options(db, MYSQL_INIT_COMMAND, "SET SESSION wait_timeout = 31536000");
+	/* an idle connection is our watch on the server: it must not be ended for idleness (maximum of both servers). Our statements mean
+	 * the same whatever mode the server runs in: under NO_BACKSLASH_ESCAPES MySQL's LIKE knows no escape */
+	mysql_options(db, MYSQL_INIT_COMMAND, "SET SESSION wait_timeout = 31536000, sql_mode = ''");
 	library_tls(db, t->tls);
 	if (t->tls)
 		mysql_options(db, MYSQL_OPT_SSL_CA, t->ca_file);

@@ -91,6 +91,7 @@ struct core_facts {
 	bool semi_on;	   /* the semi-sync source side is enabled here */
 	bool standby_streams; /* primary: the other node's replica is connected and has received up to now (semi-sync can go on) */
 	bool standby_lost; /* primary: the replica's stream is known to be broken (connection count 0, error) */
+	bool acked_elsewhere; /* primary: another server than the standby may acknowledge commits, too: no record can be true */
 	bool crowded;	   /* conf.required: so many commits wait that the server may soon have no connection left for the standby */
 	bool address_held; /* the virtual IP is on this host */
 	int64_t db_start;  /* as struct msg.db_start */
@@ -227,6 +228,8 @@ struct core_action {
 				  another one (what it had received, or semi-sync, may be gone with the restart); 0 any */
 	bool released;	       /* STEP_MYSQL_PROMOTE: the term was won by the other's word, so its databases are shut and nothing more
 				  arrives: replication may be ended behind the promotion */
+	bool at_rest;	       /* STEP_MYSQL_DEMOTE, STEP_REDIS_DEMOTE: this incarnation opened nothing and no lease of the last one runs: a
+				  server that is found shut and replicating is left as it is, its clients too */
 	us_t took_us;
 	int64_t rev;
 	enum role from, to;

@@ -38,6 +38,17 @@ bool free_to_bid(const struct core *c)
 	return (c->now - c->heard > c->suspicion && c->now >= c->promise) || released_to_me(c);
 }
 
+/* A whole sentence about this node says which node itself. */
+static void say_unready(const struct core *c, char why[SENTENCE_MAX])
+{
+	const char *text = c->facts.why[0] ? c->facts.why : "its servers cannot be promoted";
+
+	if (!strncmp(text, my_name(c), strlen(my_name(c))))
+		say(why, "%s", text);
+	else
+		say(why, "%s is not ready: %s", my_name(c), text);
+}
+
 bool bid_gate(const struct core *c, char why[SENTENCE_MAX])
 {
 	const struct core_facts *f = &c->facts;
@@ -56,7 +67,7 @@ bool bid_gate(const struct core *c, char why[SENTENCE_MAX])
 	else if (f->diverged)
 		say(why, "%s has diverged: %s", my_name(c), f->why);
 	else if (!f->ready && !f->writable)
-		say(why, "%s is not ready: %s", my_name(c), f->why[0] ? f->why : "its servers cannot be promoted");
+		say_unready(c, why);
 	else if (c->now < c->hold_off)
 		say(why, "%s failed to take over a moment ago and tries again in a few seconds", my_name(c));
 	else
@@ -176,8 +187,7 @@ static bool last_holder(const struct core *c, const struct reg_value *val)
 		return took_nothing_since_release(c);
 	/* an entry about a term that the other had, and this node never won, is from a life before both lost their state */
 	if (val->holder == me_of(c))
-		return val->term > c->disk.other_term ||
-		       (val->term == c->disk.other_term && c->disk.held == val->term);
+		return val->term > c->disk.other_term || (val->term == c->disk.other_term && c->disk.held == val->term);
 	return by_disk && val->term < c->disk.held; /* equal: a fresh term of ours that the register never saw */
 }
 

@@ -197,7 +197,7 @@ static bool lost(struct core *c)
 	const struct core_facts *f = &c->facts;
 	us_t heard = min_us(c->peer_seen, c->acked); /* it may be heard and hear nothing */
 	bool silent = c->now - heard > c->suspicion;
-	bool broken = peer_says_broken(c) || f->standby_lost;
+	bool broken = peer_says_broken(c) || f->standby_lost || f->acked_elsewhere;
 
 	if (!silent && !broken) {
 		alarm_at(c, heard + c->suspicion + 1);
@@ -260,8 +260,8 @@ static bool standby_good(const struct core *c)
 	const struct core_facts *f = &c->facts;
 
 	return peer_alive(c) && f->known && f->mysql_writable && !f->ill && f->standby_streams && !f->standby_lost &&
-	       (c->peer.flags & FLAG_FOLLOWING) && c->peer.db_start && c->peer.boot && c->peer.term == c->disk.term &&
-	       !(c->peer.flags & FLAG_STOPPING);
+	       !f->acked_elsewhere && (c->peer.flags & FLAG_FOLLOWING) && c->peer.db_start && c->peer.boot &&
+	       c->peer.term == c->disk.term && !(c->peer.flags & FLAG_STOPPING);
 }
 
 static void step(struct core *c, enum step_kind kind, us_t timeout)
@@ -356,9 +356,14 @@ static void run_proving(struct core *c)
 static void run_in(struct core *c)
 {
 	if (sync_strict(c) && !core_broken.alone_required) {
-		if (!replaced(c))
+		bool elsewhere = c->facts.acked_elsewhere;
+
+		if (!replaced(c) && !elsewhere)
 			return;
-		note(c, 5, "%s or its database was restarted: it is in sync when it has caught up", peer_name(c));
+		note(c, 5,
+			elsewhere ? "whether %s is in sync is not known: another server acknowledges writes, too"
+				  : "%s or its database was restarted: it is in sync when it has caught up",
+			peer_name(c));
 		c->sync_retry = c->now;
 		sync_must_drop(c);
 		return;

@@ -19,7 +19,7 @@ struct before {
 	struct db_call *call;
 	int stage;
 	us_t reached; /* how long the standby took; US_UNKNOWN */
-	char position[GTID_MAX];
+	char position[POSITION_MAX];
 	char said[SENTENCE_MAX], why[SENTENCE_MAX]; /* the precheck's words; what is in the way, "" nothing */
 };
 

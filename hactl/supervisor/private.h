@@ -15,6 +15,7 @@
 #include "replication/replication.h"
 #include "vip/vip.h"
 
+enum { POSITION_MAX = 16 * 1024 }; /* what the helper of a database carries of one, with its NUL */
 enum { MAX_RUNNING = 24, MAX_QUEUE = 64, MAX_COMMANDS = 16, MAX_HOOKS = 16 };
 
 #define OBSERVE_EVERY (1 * US_PER_SEC) /* a database server is looked at */
@@ -31,6 +32,7 @@ struct server {
 	enum { FRESH, RENEWING, STALE } stale;
 	int ops;    /* operations under way */
 	us_t up_at; /* when it was first seen up after it was not */
+	bool others_ack;      /* two looks in a row have seen more semi-sync replicas than one */
 	bool applier_ours; /* MySQL: a promotion of ours stopped the applier, if it is stopped; also at the start, when nobody knows */
 	us_t stream_ok_at;	/* when replication was last seen running with a known lag */
 	us_t stream_lag;	/* the lag it had then */
@@ -52,6 +54,7 @@ struct running {
 	struct timer *again;  /* fence: asks once more */
 	bool off_done;	      /* fence: the command says it has switched the other off; not yet confirmed */
 	bool released;	      /* as struct core_action.released */
+	bool at_rest;	      /* as struct core_action.at_rest */
 	char said[SENTENCE_MAX]; /* precheck: what will be cut short */
 	struct killing *killing; /* mysql demote: the server is being killed */
 	bool killed;
@@ -59,7 +62,7 @@ struct running {
 	us_t moved_at;	      /* a promotion that drains: when something moved last */
 	us_t told_at;	      /* and when the journal was told of it */
 	char far[SENTENCE_MAX]; /* how far it is; "" not of interest */
-	char reach[GTID_MAX]; /* the position this step's OP_RECEIVE waits for */
+	char reach[POSITION_MAX]; /* the position this step's OP_RECEIVE waits for */
 };
 
 /* A client's command the core works on. */
@@ -152,6 +155,7 @@ struct sup {
 	struct msg last_sent;
 	struct msg heard; /* newest accepted message of the peer */
 	us_t heard_at, heard_primary_at, hello_at;
+	char peer_at[GTID_MAX]; /* position of the other's MySQL, as it was told last: a restarted supervisor beside a dead server has none */
 
 	struct before *before; /* NULL: none asked for yet */
 	struct rejoin *rejoin; /* NULL: never quarantined */
@@ -159,9 +163,10 @@ struct sup {
 	struct victim victim;  /* the process of this node's MySQL */
 	struct core_facts facts;
 	struct server server[NODES][DB_KIND_COUNT];
-	char frozen_at[GTID_MAX]; /* position of the last planned freeze */
+	char frozen_at[POSITION_MAX]; /* position of the last planned freeze */
 	bool bereft; /* primary, and the Redis here has lost what the other's still holds */
 	int64_t unreceived; /* transactions of the primary that the standby has not received; -1 unknown */
+	int64_t missing; /* the same of this node's replica, as of the last look at it and what was heard until then; for the gate */
 	char would_lose[SENTENCE_MAX];
 	struct held held[CORE_MAX_BLOCKERS];
 	bool holding_up; /* one of them may be in use */

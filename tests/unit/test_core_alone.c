@@ -640,6 +640,29 @@ static void another_server_than_the_record_names_counts_at_once(void **state)
 	assert_true(goes_on_without_it(b, &p, US_PER_SEC));
 }
 
+/* As long as another server may acknowledge too, the record is not true and does not become true. */
+static void who_else_acknowledges_ends_it(void **state)
+{
+	struct bench *b = *state;
+	struct pair p = { 0 };
+
+	come_into_sync(b, &p);
+	b->facts.acked_elsewhere = true;
+	p.voids = true;
+	for (int i = 0; i < 100 && !p.sync_off; i++)
+		live(b, &p);
+	assert_true(p.asks_void != 0);
+	assert_true(p.sync_off);
+	for (int i = 0; i < 200; i++) {
+		live(b, &p);
+		assert_true(b->c->sync != SYNC_ENABLING && b->c->sync != SYNC_IN);
+	}
+	b->facts.acked_elsewhere = false;
+	for (int i = 0; i < 400 && b->c->sync != SYNC_IN; i++)
+		live(b, &p);
+	assert_int_equal(b->c->sync, SYNC_IN);
+}
+
 static void commits_wait_longer_than_anybody_believes(void **state)
 {
 	struct bench *b = *state;
@@ -700,6 +723,7 @@ int main(void)
 		CASE(a_restarted_supervisor_is_not_waited_for_for_ever),
 		CASE(what_the_primary_sees_itself_counts_at_once),
 		CASE(another_server_than_the_record_names_counts_at_once),
+		CASE(who_else_acknowledges_ends_it),
 		CASE(commits_wait_longer_than_anybody_believes),
 		CASE(the_plan_shows_fencing_first),
 	};

@@ -69,27 +69,38 @@ static const struct {
 	int64_t missing;   /* of's that have lacks */
 	const char *extra; /* have's that of lacks */
 } rows[] = {
-	{ false, "", "", 1, 0, "" }, { false, U1 ":1-5", "", 1, 5, "" }, { false, "", U1 ":1-5", 0, 0, U1 ":1-5" },
-	{ false, U1 ":1-5", U1 ":1-5", 1, 0, "" }, { false, U1 ":1-5", U1 ":3", 1, 4, "" },
-	{ false, U1 ":1-5", U1 ":1-6", 0, 0, U1 ":6" }, { false, U1 ":1-5:7-9", U1 ":5-7", 0, 6, U1 ":6" },
+	{ false, "", "", 1, 0, "" },
+	{ false, U1 ":1-5", "", 1, 5, "" },
+	{ false, "", U1 ":1-5", 0, 0, U1 ":1-5" },
+	{ false, U1 ":1-5", U1 ":1-5", 1, 0, "" },
+	{ false, U1 ":1-5", U1 ":3", 1, 4, "" },
+	{ false, U1 ":1-5", U1 ":1-6", 0, 0, U1 ":6" },
+	{ false, U1 ":1-5:7-9", U1 ":5-7", 0, 6, U1 ":6" },
 	{ false, U1 ":1-3:4-5", U1 ":1-5", 1, 0, "" },		    /* touching intervals are one */
 	{ false, U1 ":4-5:1-3", U1 ":2-4", 1, 2, "" },		    /* in any order */
 	{ false, U1 ":1-5:2-3", U1 ":1-5", 1, 0, "" },		    /* overlapping */
 	{ false, U1 ":1-5,\n" U2 ":1-2", U2_LOWER ":2", 1, 6, "" }, /* as the server prints it; case does not matter */
-	{ false, U1 " : 1 - 5 , " U2 ":1", U1 ":5", 1, 5, "" }, { false, U1 ":1-5,", U1 ":1-5", 1, 0, "" },
+	{ false, U1 " : 1 - 5 , " U2 ":1", U1 ":5", 1, 5, "" },
+	{ false, U1 ":1-5,", U1 ":1-5", 1, 0, "" },
 	{ false, U1 ":1-5", U2 ":1", 0, 5, U2_LOWER ":1" },
 	{ false, U1 ":tag:1-3", U1 ":1-3", 0, 3, U1 ":1-3" }, /* a tag is another history */
 	{ false, U1 ":1-3:tag:1-3:TAG:5", U1 ":tag:2:5", 1, 5, "" },
 	{ false, U1 ":tag:1-3:4", U1 ":tag:4", 1, 3, "" }, /* a tag holds for what follows */
-	{ false, U1 ":9223372036854775806", U1 ":9223372036854775806", 1, 0, "" }, { true, "", "", 1, 0, "" },
-	{ true, "0-1-5", "", 1, 5, "" }, { true, "", "0-1-5", 0, 0, "0-1-5" }, { true, "0-1-5", "0-1-5", 1, 0, "" },
-	{ true, "0-1-5", "0-1-4", 1, 1, "" }, { true, "0-1-5", "0-1-6", 0, 0, "0-1-6" },
+	{ false, U1 ":9223372036854775806", U1 ":9223372036854775806", 1, 0, "" },
+	{ true, "", "", 1, 0, "" },
+	{ true, "0-1-5", "", 1, 5, "" },
+	{ true, "", "0-1-5", 0, 0, "0-1-5" },
+	{ true, "0-1-5", "0-1-5", 1, 0, "" },
+	{ true, "0-1-5", "0-1-4", 1, 1, "" },
+	{ true, "0-1-5", "0-1-6", 0, 0, "0-1-6" },
 	{ true, "0-1-100,0-2-105", "0-1-100", 1, 5, "" }, /* the old primary's state in the new one's */
 	{ true, "0-1-100,0-2-105", "0-1-101", 0, 4,
 		"0-1-101" },				 /* its last write reached nobody; the other numbers overlap */
 	{ true, "0-2-105", "0-1-100", 0, 5, "0-1-100" }, /* a higher number of another server proves nothing */
-	{ true, "0-1-5,1-1-7", "1-1-7", 1, 5, "" }, { true, "0-1-5, 1-1-7", "0-1-5,1-1-9", 0, 0, "1-1-9" },
+	{ true, "0-1-5,1-1-7", "1-1-7", 1, 5, "" },
+	{ true, "0-1-5, 1-1-7", "0-1-5,1-1-9", 0, 0, "1-1-9" },
 	{ true, "0-2-100,0-1-100", "0-1-98", 1, 2, "" }, /* counted once */
+	{ true, "0-1-18446744073709551615", "", 1, INT64_MAX, "" },
 };
 
 static void rows_of_the_table(void **state)
