@@ -115,4 +115,10 @@ static inline struct conf *load_text(const struct place *p, const char *text, st
 	return conf_load(path, tell, t);
 }
 
+static inline void print_told(const struct told *t)
+{
+	for (int i = 0; i < t->n; i++)
+		print_error("  %d: %s\n", t->line[i], t->sentence[i]);
+}
+
 #endif
