@@ -1,4 +1,5 @@
 /* test_supervisor_facts.c - what observations of the servers mean for the core. The core runs, but hears nothing: s.closing. */
+#include "hactl/core/inside.h"
 #include "hactl/supervisor/private.h"
 
 #include <setjmp.h>
@@ -604,6 +605,12 @@ static void unknown_since(void **state)
 	facts_update(&b->s);
 	assert_string_equal(b->s.would_lose, "nothing");
 	assert_true(b->s.exposed_since == 0);
+	/* a primary that is silent may have gone on since its last word */
+	b->s.core->peer_known = true;
+	b->s.core->peer_seen = now_us() - 9 * US_PER_SEC;
+	facts_update(&b->s);
+	assert_true(str_starts(b->s.would_lose, "unknown since "));
+	assert_true(b->s.exposed_since > 0 && b->s.exposed_since <= wall_us() - 9 * US_PER_SEC);
 	bench_free(b);
 }
 
