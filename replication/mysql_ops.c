@@ -31,7 +31,7 @@ struct mysql_call {
 	struct mysql *mysql;
 	struct mysql_slot *main, *freezing, *aborting; /* NULL once its answer is in */
 	struct timer *eve;			       /* of a freeze's deadline */
-	bool retried, over, released, quiet;	       /* the last two: what the operation's arg says */
+	bool retried, over, released, quiet, at_rest;  /* the last three: what the operation's arg says */
 	enum db_outcome outcome;
 	char *text; /* the result */
 	char tag[48], *args;
@@ -266,16 +266,41 @@ static void on_eve(void *arg, us_t now)
 
 /* --- start ------------------------------------------------------------------------------------------------------------------------ */
 
+static int run_demote(struct mysql_call *c, struct err *e)
+{
+	c->freezing = mysql_slot_get(c->mysql);
+	if (!c->freezing || sqlproc_call(c->freezing->proc, "freeze", c->args, left(c), on_freezing, c, e) < 0)
+		return err_set(e, "too many operations are under way on %s", c->mysql->db->target.label);
+	return run_main(c, e);
+}
+
+/* Anything but a clear yes: it is demoted. */
+static void on_looked(void *arg, const struct sql_reply *r)
+{
+	struct mysql_call *c = arg;
+	struct err e;
+
+	if (r->status == SQL_OK && r->out[0]) {
+		on_main(c, r);
+		return;
+	}
+	if (run_demote(c, &e) == 0)
+		return;
+	release(c, &c->freezing);
+	release(c, &c->main);
+	settle(c, DB_FAILED, e.text);
+	finish(c);
+}
+
 static int begin(struct mysql_call *c, us_t timeout, struct err *e)
 {
 	c->main = mysql_slot_get(c->mysql);
 	if (!c->main)
 		return err_set(e, "too many operations are under way on %s", c->mysql->db->target.label);
-	if (c->base.op == OP_DEMOTE) {
-		c->freezing = mysql_slot_get(c->mysql);
-		if (!c->freezing || sqlproc_call(c->freezing->proc, "freeze", c->args, left(c), on_freezing, c, e) < 0)
-			return err_set(e, "too many operations are under way on %s", c->mysql->db->target.label);
-	}
+	if (c->at_rest)
+		return sqlproc_call(c->main->proc, "at_rest", c->args, left(c), on_looked, c, e);
+	if (c->base.op == OP_DEMOTE)
+		return run_demote(c, e);
 	if (c->base.op == OP_FREEZE) {
 		c->eve = timer_new(c->mysql->db->loop, on_eve, c);
 		timer_in(c->eve, timeout - timeout / 5);
@@ -299,6 +324,7 @@ struct db_call *mysql_start(struct db *d, enum db_op op, const char *arg_text, u
 	c->mysql = m;
 	c->released = op == OP_PROMOTE && arg_text && strstr(arg_text, "released");
 	c->quiet = op == OP_PRECHECK && arg_text;
+	c->at_rest = op == OP_DEMOTE && arg_text;
 	snprintf(c->tag, sizeof(c->tag), "hactl freeze %d-%u", (int)getpid(), ++m->tags);
 	c->args = make_args(c, arg_text);
 	c->next = m->calls;

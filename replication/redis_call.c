@@ -211,14 +211,14 @@ struct db_call *redis_start(struct db *d, enum db_op op, const char *arg_text, u
 	struct redis *r = d->own;
 	struct redis_call *c;
 
-	if (!redis_steps(op)) {
+	if (!redis_steps(op, arg_text)) {
 		err_set(e, "\"%s\" is no operation of Redis", db_op_names[op]);
 		return NULL;
 	}
 	c = xcalloc(1, sizeof(*c));
 	c->base = (struct db_call){ .db = d, .op = op, .end = now_us() + timeout };
 	c->redis = r;
-	c->step = redis_steps(op);
+	c->step = redis_steps(op, arg_text);
 	c->at[op == OP_RECLAIM ? NEW : OLD] = d->target.at;
 	c->at[op == OP_RECLAIM ? OLD : NEW] = peer_of(&d->target);
 	c->offset = arg_text ? strtoull(arg_text, NULL, 10) : 0;

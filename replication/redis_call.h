@@ -37,7 +37,7 @@ void redis_on_quiet(void *call, const redisReply *r);
 void redis_on_info(void *call, const redisReply *r); /* into c->info */
 
 /* redis_ops.c */
-const struct step *redis_steps(enum db_op op); /* NULL: no operation of Redis */
+const struct step *redis_steps(enum db_op op, const char *arg); /* NULL: no operation of Redis */
 /* A lost connection that the operation can do without; GO_ON and OVER have set c->step or c->text. */
 enum excuse { NO_EXCUSE, IGNORE, GO_ON, OVER };
 enum excuse redis_do_without(struct redis_call *c, enum side side, enum db_life why);

@@ -308,6 +308,18 @@ static enum verdict took_demote_reached(struct redis_call *c, const redisReply *
 	return AGAIN;
 }
 
+/* Nobody writes to a read-only replica: its readers and its link stay. Whom it follows, following sees to. */
+static const struct step demote_steps[];
+
+static enum verdict took_rest(struct redis_call *c, const redisReply *r)
+{
+	(void)r;
+	c->jump = demote_steps;
+	return c->info.master || !c->info.replica_read_only ? JUMP : say(c, DONE, "replica already: nothing was ended");
+}
+
+static const struct step demote_unless_at_rest[] = { { OLD, send_info, took_rest }, END };
+
 static const struct step demote_steps[] = { { OLD, send_pause, took_demotable },
 	{ NEW, send_info, took_demote_reached }, END };
 
@@ -414,9 +426,9 @@ static const struct step *const steps_of[OP_COUNT] = {
 	[OP_PRECHECK] = precheck_steps,
 };
 
-const struct step *redis_steps(enum db_op op)
+const struct step *redis_steps(enum db_op op, const char *arg)
 {
-	return steps_of[op];
+	return op == OP_DEMOTE && arg ? demote_unless_at_rest : steps_of[op];
 }
 
 enum excuse redis_do_without(struct redis_call *c, enum side side, enum db_life why)

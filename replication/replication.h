@@ -87,7 +87,8 @@ enum db_op {
 	OP_POSITION, /* result text: executed position (MySQL GTID set / MariaDB gtid_binlog_pos; Redis offset) */
 	OP_REACH,    /* arg: a position; waits until this server has executed it */
 	OP_RECEIVE,  /* MySQL. arg: a position; waits until this replica has it: executed, or received and kept for the applier */
-	OP_DEMOTE, /* live old primary: freeze started, clients ended, semi-sync source off, freeze awaited. Dead: fine */
+	OP_DEMOTE, /* live old primary: freeze started, clients ended, semi-sync source off, freeze awaited. Dead: fine. arg: NULL, or "at
+		      rest": a server that is found read-only and a replica is left as it is, its clients too */
 	OP_FOLLOW,   /* replicate from peer_host unless diverged ("diverged: …"); read-only first; idempotent */
 	OP_HANDOVER, /* Redis, on the master: FAILOVER to the peer, awaited, clients ended */
 	OP_RECLAIM,  /* Redis, undo of HANDOVER: master again, peer follows */
@@ -129,8 +130,8 @@ const struct db_facts *db_look(const struct db *d);
 void db_hurry(struct db *d);		       /* observe now */
 void db_interval(struct db *d, us_t interval); /* faster under suspicion */
 /* Starts op; several may be under way on one server (observation never waits behind them). done exactly once unless cancelled.
- * arg_text: OP_REACH's and OP_RECEIVE's position, OP_EXPORT's folder, OP_PROMOTE's end of authority, OP_PRECHECK's "quiet" or NULL, else
- * NULL. Returns a handle for db_cancel, or NULL with e. */
+ * arg_text: OP_REACH's and OP_RECEIVE's position, OP_EXPORT's folder, OP_PROMOTE's end of authority, OP_PRECHECK's "quiet" or NULL, OP_DEMOTE's
+ * "at rest" or NULL, else NULL. Returns a handle for db_cancel, or NULL with e. */
 struct db_call;
 struct db_call *db_start(
 	struct db *d, enum db_op op, const char *arg_text, us_t timeout, db_done_fn *done, void *arg, struct err *e);

@@ -11,6 +11,7 @@ const struct sql_routine replication_sql_routines[] = {
 	{ "abort", routine_abort },
 	{ "unfreeze", routine_unfreeze },
 	{ "demote", routine_demote },
+	{ "at_rest", routine_at_rest },
 	{ "position", routine_position },
 	{ "reach", routine_reach },
 	{ "receive", routine_receive },

@@ -75,7 +75,7 @@ int freeze(struct task *t, const char *tag, us_t bound, struct err *e);
 int events_away(struct task *t, char *left, size_t size, struct err *e);
 
 sql_routine_fn routine_observe, routine_ping, routine_promote, routine_verify, routine_forget, routine_freeze,
-	routine_abort, routine_unfreeze, routine_demote, routine_position, routine_reach, routine_receive, routine_follow,
+	routine_abort, routine_unfreeze, routine_demote, routine_at_rest, routine_position, routine_reach, routine_receive, routine_follow,
 	routine_sync_on, routine_sync_off, routine_kill_clients, routine_precheck, routine_examine,
 	routine_examine_admin, routine_examine_self, routine_export, routine_clone, routine_cloned,
 	routine_events, routine_events_on, routine_events_off;

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <time.h>
 
+static const char any_freeze[] = "hactl freeze %"; /* LIKE */
+
 static void nap(us_t us)
 {
 	struct timespec ts = { us / US_PER_SEC, us % US_PER_SEC * 1000 };
@@ -136,7 +138,7 @@ int routine_unfreeze(void *db, const char *args, char *out, size_t cap, struct e
 	if (c->configured)
 		return err_set(e, "this server replicates from %s:%d: its writes stay shut", c->host, c->port);
 	/* a freeze whose caller gave up must not fire after this */
-	if (end_freezes(&t, "hactl freeze %", e) < 0 || sql_run(db, e, task_stmt(&t, ST_UNFREEZE)) < 0)
+	if (end_freezes(&t, any_freeze, e) < 0 || sql_run(db, e, task_stmt(&t, ST_UNFREEZE)) < 0)
 		return -1;
 	ro = read_only(&t, e);
 	return ro > WRITES_OPEN ? err_set(e, "the server is still read-only") : ro;
@@ -164,13 +166,13 @@ int end_sessions(struct task *t, size_t *ended, char *refused, size_t size, stru
 enum progress { NOT_BEGUN, BEGUN, FROZEN };
 
 /* Of the freeze on the other connection: enum progress, or -1. The variables alone may run ahead of the statement. */
-static int freeze_progress(struct task *t, struct err *e)
+static int freeze_progress(struct task *t, const char *tag, struct err *e)
 {
 	json_t *sets;
 	size_t pending;
 	int ro;
 
-	sets = sql_fetch(t->db, e, task_stmt(t, ST_PENDING), task_text(t, "tag"));
+	sets = sql_fetch(t->db, e, task_stmt(t, ST_PENDING), tag);
 	if (!sets)
 		return -1;
 	pending = json_array_size(json_array_get(sets, 0));
@@ -200,7 +202,7 @@ int routine_demote(void *db, const char *args, char *out, size_t cap, struct err
 
 	if (task_open(&t, db, args, out, cap, e) < 0)
 		return -1;
-	while ((now = freeze_progress(&t, e)) == NOT_BEGUN && task_left(&t))
+	while ((now = freeze_progress(&t, task_text(&t, "tag"), e)) == NOT_BEGUN && task_left(&t))
 		nap(US_PER_MS);
 	if (now <= NOT_BEGUN)
 		return now < 0 ? -1 : err_set(e, "the freeze did not begin in time");
@@ -213,7 +215,7 @@ int routine_demote(void *db, const char *args, char *out, size_t cap, struct err
 				return -1;
 			released = true;
 		}
-		now = freeze_progress(&t, e);
+		now = freeze_progress(&t, task_text(&t, "tag"), e);
 	} while (now >= 0 && now != FROZEN && task_left(&t) && (nap(2 * US_PER_MS), true));
 	if (now != FROZEN)
 		return now < 0 ? -1
@@ -225,6 +227,28 @@ int routine_demote(void *db, const char *args, char *out, size_t cap, struct err
 		return -1;
 	return task_say(&t, "read-only, %zu client sessions ended%s%s%s%s", ended,
 		refused[0] ? "; not ours to end: " : "", refused, events[0] ? "; not disabled: " : "", events);
+}
+
+/* Before a demotion that may find nothing to do: a server that is read-only, with no freeze under way, and replicates. Its readers are
+ * nobody's trouble. The result's text is empty when it is anything else. */
+int routine_at_rest(void *db, const char *args, char *out, size_t cap, struct err *e)
+{
+	auto_task struct task t;
+	auto_free struct channel *c = xcalloc(1, sizeof(*c));
+	int now;
+
+	if (task_open(&t, db, args, out, cap, e) < 0)
+		return -1;
+	out[0] = '\0';
+	now = freeze_progress(&t, any_freeze, e);
+	if (now < 0 || channel_read(&t, c, e) < 0)
+		return -1;
+	if (now != FROZEN || !c->configured || !c->sql_running || !(c->io_running || c->connecting))
+		return 0;
+	if (t.dialect->mariadb &&
+		set_semi_source(&t, false, e) < 0) /* MySQL's takes a second: the caller does it afterwards */
+		return -1;
+	return task_say(&t, "read-only and replicating already: nothing was ended");
 }
 
 /* Rows (id, user, perhaps seconds) as words; how many. */

@@ -113,9 +113,13 @@ static void on_loss(void *arg, json_t *line)
 {
 	const json_t *f = json_object_get(json_object_get(line, "status"), "failover");
 	const char *loss = json_string_value(json_object_get(f, "would_lose"));
+	size_t i;
+	json_t *why;
 	(void)arg;
 	if (loss)
 		printf("lost by taking over now: %s\n", loss);
+	json_array_foreach(json_object_get(f, "blockers"), i, why)
+		printf("not done by itself, because: %s\n", json_string_value(why));
 	fflush(stdout);
 }
 

@@ -35,6 +35,12 @@ static void check_databases(struct walk *w, const config_setting_t *root)
 	if (setting_of(mysql, "ca_file") && !w->draft->mysql.tls)
 		mistake_add(w->mistakes, line_of_key(mysql, "ca_file"),
 			"mysql.ca_file: has no effect without tls; write tls = true;");
+	if (w->draft->mysql.max_unreceived && w->draft->mysql.semi_sync != SEMI_SYNC_OFF)
+		mistake_add(w->mistakes, line_of_key(mysql, "max_unreceived"),
+			"mysql.max_unreceived: has no effect unless semi_sync = \"off\"; (otherwise only a standby "
+			"that "
+			"holds every "
+			"acknowledged write is promoted by itself); remove it or write that");
 	if (setting_of(config_setting_get_member(root, "redis"), "user") &&
 		lacks(config_setting_get_member(root, "redis"), "password_file"))
 		mistake_add(w->mistakes, line_of_key(config_setting_get_member(root, "redis"), "user"),

@@ -30,6 +30,7 @@ struct conf_mysql { /* one server; `mysql` merged with the node's own `mysql = {
 	char ca_file[CONF_PATH];
 	char replication_ca_file[CONF_PATH]; /* as the server itself names it; "" = ca_file */
 	us_t max_lag;		/* 10s */
+	int max_unreceived;	/* transactions; 0 no limit. Gates with semi_sync = "off" only */
 	enum conf_semi_sync { SEMI_SYNC_AUTO, SEMI_SYNC_REQUIRED, SEMI_SYNC_OFF } semi_sync;
 	us_t max_freeze;	/* 1s: a switchover that holds writes longer is undone */
 	char reseed[CONF_PATH]; /* "off", "clone" or a command: how a quarantined node gets the primary's data */

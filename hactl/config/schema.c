@@ -193,6 +193,10 @@ static const struct key mysql_keys[] = {
 		.sentence = "ca_file as the server itself names it, for its replication; ca_file unless set" },
 	{ "max_lag", KIND_DURATION, AT(struct conf_mysql, max_lag), .fallback = "10s", .max = 86400 * SEC,
 		.sentence = "a replica behind by more is not promoted by itself" },
+	{ "max_unreceived", KIND_INT, AT(struct conf_mysql, max_unreceived), .min = 1, .max = 1000000000,
+		.example = "1000",
+		.sentence = "with semi_sync = \"off\": a replica that lacks more transactions of the primary is not "
+			    "promoted by itself" },
 	{ "semi_sync", KIND_WORD, AT(struct conf_mysql, semi_sync), WORDS(semi_sync_names), .fallback = "auto",
 		.sentence = "whether hactl switches semi-synchronous replication" },
 	{ "max_freeze", KIND_DURATION, AT(struct conf_mysql, max_freeze), .fallback = "1s", .min = 10 * MS,

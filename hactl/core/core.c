@@ -402,45 +402,10 @@ static void check_protection_at_start(struct core *c)
 	note(c, 4, "semi-sync was found off on %s at the start: the gate is shut until it is confirmed", my_name(c));
 }
 
-/* Restarted as the last primary and ill: without a third vote nobody may move before it says that it will not go on. What it knew
- * of the other's data is gone; the other may still know. */
-static bool step_aside(struct core *c)
-{
-	bool ours = c->disk.owner == me_of(c) && c->disk.held == c->disk.term && c->disk.released < c->disk.term;
-	bool shut = c->facts.frozen && !c->facts.address_held && c->facts_at >= c->role_since;
-
-	if (!without_vote(c) || c->peer.term > c->disk.term || !ours || !shut || !c->facts.ill || !peer_alive(c) ||
-		!(c->peer.flags & FLAG_READY) || c->role != ROLE_STANDBY || c->disk_bad || c->forced ||
-		c->disk.paused || !c->boot_over)
-		return false;
-	c->release_ok = !c->conf.lossless;
-	c->release_word = WORD_ANY;
-	give_word(c);
-	return true;
-}
-
-/* The takeover never opened its gate, and the server whose memory it rested on is gone: back to the other, as it was. */
-static bool hand_back(struct core *c)
-{
-	bool held = c->disk.owner == me_of(c) && c->disk.held == c->disk.term;
-	bool entered = c->reg_known && c->rev && c->reg.holder == me_of(c) && c->reg.term <= c->disk.term;
-	bool ours = (held || (entered && c->disk.voted == me_of(c))) && c->disk.released < c->disk.term;
-	bool shut = c->facts.frozen && !c->facts.address_held && c->facts_at >= c->role_since;
-
-	if (!ours || !shut || !bond_broken(c) || !c->facts.db_start || !peer_alive(c) ||
-		!(c->peer.flags & FLAG_READY) || c->disk_bad || c->try.id || c->forced || !c->boot_over)
-		return false;
-	c->release_ok = true;
-	c->release_word = WORD_AS_YOU_WERE;
-	c->prev_term = c->disk.bound_prev;
-	give_word(c);
-	return true;
-}
-
 static void check_standby(struct core *c)
 {
 	const struct core_facts *f = &c->facts;
-	bool stray = c->disk.term && ((has_databases(c) && f->writable) || f->address_held);
+	bool stray = c->disk.term && !first_start(c) && ((has_databases(c) && f->writable) || f->address_held);
 	us_t grace; /* a planned change hands Redis over a moment before its word */
 
 	/* whom it follows is gone: what may come now must not wait for that */
@@ -496,6 +461,8 @@ static void check_servers(struct core *c)
 		return;
 	check_protection(c);
 	check_room(c);
+	if (c->role == ROLE_STARTING)
+		aside_at_start(c);
 	if (c->role == ROLE_STARTING || c->role == ROLE_PROMOTING)
 		check_protection_at_start(c);
 	else if (c->role == ROLE_PRIMARY)

@@ -228,6 +228,8 @@ struct core_action {
 				  another one (what it had received, or semi-sync, may be gone with the restart); 0 any */
 	bool released;	       /* STEP_MYSQL_PROMOTE: the term was won by the other's word, so its databases are shut and nothing more
 				  arrives: replication may be ended behind the promotion */
+	bool at_rest;	       /* STEP_MYSQL_DEMOTE, STEP_REDIS_DEMOTE: this incarnation opened nothing and no lease of the last one runs: a
+				  server that is found shut and replicating is left as it is, its clients too */
 	us_t took_us;
 	int64_t rev;
 	enum role from, to;

@@ -2,12 +2,21 @@
  */
 #include "hactl/core/inside.h"
 
+/* Nobody has held a term yet, as far as this node knows. A bid of ours that came to nothing (the arbiter was slow) changes nothing about
+ * that: the pair is in service, and its writable side must neither be frozen for it nor be kept from bidding again. Where that bid
+ * arrived after all, the entry must be one that the other may not take over from while this node is out of sight. */
 bool first_start(const struct core *c)
 {
+	const struct core_disk *d = &c->disk;
+	bool tried = d->voted == me_of(c) && d->owner == NOBODY && !d->held && !d->released && !d->other_term;
 	bool peer_new = !c->peer_known || c->peer.term == 0;
 	bool reg_new = !c->reg_known || c->rev == 0 || c->reg.term == 0;
+	bool late = c->reg_known && c->rev && c->reg.holder == me_of(c) && c->reg.term <= d->term;
+	bool barred = c->conf.lossless && !c->reg.sync.in_sync;
 
-	return c->disk.term == 0 && peer_new && reg_new;
+	if (!d->term)
+		return peer_new && reg_new;
+	return tried && peer_new && (!arbiter_used(c) || (c->reg_known && (reg_new || (late && barred))));
 }
 
 /* The other's word still stands for us: nothing has happened since that we know of but our own attempts. */
@@ -29,6 +38,17 @@ bool free_to_bid(const struct core *c)
 	return (c->now - c->heard > c->suspicion && c->now >= c->promise) || released_to_me(c);
 }
 
+/* A whole sentence about this node says which node itself. */
+static void say_unready(const struct core *c, char why[SENTENCE_MAX])
+{
+	const char *text = c->facts.why[0] ? c->facts.why : "its servers cannot be promoted";
+
+	if (!strncmp(text, my_name(c), strlen(my_name(c))))
+		say(why, "%s", text);
+	else
+		say(why, "%s is not ready: %s", my_name(c), text);
+}
+
 bool bid_gate(const struct core *c, char why[SENTENCE_MAX])
 {
 	const struct core_facts *f = &c->facts;
@@ -47,7 +67,7 @@ bool bid_gate(const struct core *c, char why[SENTENCE_MAX])
 	else if (f->diverged)
 		say(why, "%s has diverged: %s", my_name(c), f->why);
 	else if (!f->ready && !f->writable)
-		say(why, "%s is not ready: %s", my_name(c), f->why[0] ? f->why : "its servers cannot be promoted");
+		say_unready(c, why);
 	else if (c->now < c->hold_off)
 		say(why, "%s failed to take over a moment ago and tries again in a few seconds", my_name(c));
 	else
@@ -167,8 +187,7 @@ static bool last_holder(const struct core *c, const struct reg_value *val)
 		return took_nothing_since_release(c);
 	/* an entry about a term that the other had, and this node never won, is from a life before both lost their state */
 	if (val->holder == me_of(c))
-		return val->term > c->disk.other_term ||
-		       (val->term == c->disk.other_term && c->disk.held == val->term);
+		return val->term > c->disk.other_term || (val->term == c->disk.other_term && c->disk.held == val->term);
 	return by_disk && val->term < c->disk.held; /* equal: a fresh term of ours that the register never saw */
 }
 

@@ -4,6 +4,7 @@
  * lease.c    authority: what is held, stored, given up and taken (the rules of the executable model)
  * message.c  promises, refusals, votes, released words: what the nodes say to each other
  * claim.c    a term by the other's explicit vote
+ * aside.c    a restarted owner that cannot go on gives its term away
  * gates.c    who may bid: first start, health, whose data may become the primary's
  * register.c attempts at the arbiter's register: renewals, bids, resumes, pre-reads, ambiguous answers
  * alone.c    without a third vote: on what ground a node may take a term by its own decision, since when; fencing
@@ -42,6 +43,7 @@ struct core_rules {
 	bool fence_hope;	/* takes over when the fence command failed or never answered */
 	bool word_for_ever;	/* believes to be in sync for longer than the primary's word lasts */
 	bool alone_required;	/* goes on without the standby though both nodes are required */
+	bool aside_open;	/* a restarted owner gives its word before its gate is shut */
 	bool bare_required;	/* lets writes through though semi-sync, which is required, was found off */
 };
 #ifdef CORE_BROKEN
@@ -203,6 +205,7 @@ struct core {
 	enum role role;
 	us_t role_since;
 	bool boot_over; /* W has passed since the start */
+	bool held_once; /* a term was held by this incarnation */
 
 	/* authority */
 	bool holding; /* a term is ours and not given up; authority while a lease runs */
@@ -398,6 +401,12 @@ void beat(struct core *c);
 
 /* claim.c */
 void run_claim(struct core *c);
+
+/* aside.c */
+void aside_at_start(struct core *c);
+void h_aside(struct core *c);
+bool step_aside(struct core *c);
+bool hand_back(struct core *c);
 
 /* gates.c */
 bool free_to_bid(const struct core *c);

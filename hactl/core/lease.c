@@ -173,7 +173,7 @@ void give_word(struct core *c)
 
 static void begin_holding(struct core *c)
 {
-	c->holding = true;
+	c->holding = c->held_once = true;
 	c->forced = c->peer_pause_ok = false;
 	c->claim = 0;
 	c->peer_released = 0;

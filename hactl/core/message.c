@@ -32,6 +32,10 @@ static void on_renew(struct core *c, const struct msg *m)
 	on_wishes(c, m); /* before the answer, which says what is stored */
 	send_msg(c, MSG_PROMISE, m->term, m->nonce, m->incarnation);
 	word_answered(c, m);
+	if (c->forced && c->cmd.stage == STAGE_RUNNING &&
+		c->cmd.c.kind == CMD_FAILOVER) /* told when the other was off */
+		command_done(
+			c, STEP_FAILED, "%s came back and holds its term: force it again when it is off", peer_name(c));
 	if (c->role == ROLE_STARTING)
 		role_event(c, RE_PEER_PRIMARY, NULL);
 }

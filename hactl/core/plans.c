@@ -311,6 +311,8 @@ static void dispatch(struct core *c, struct run_step *s)
 		      : s->def->action == STEP_MYSQL_UNFREEZE ? c->frozen_db
 							      : 0;
 	a->released = s->def->action == STEP_MYSQL_PROMOTE && c->won_by_word;
+	a->at_rest = (s->def->action == STEP_MYSQL_DEMOTE || s->def->action == STEP_REDIS_DEMOTE) && !c->held_once &&
+		     (c->boot_over || c->disk.owner == other_of(c));
 	if (s->def->action == STEP_MYSQL_FREEZE)
 		c->frozen_db = may_unfreeze(c) ? c->facts.db_start : NO_SERVER;
 }

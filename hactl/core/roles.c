@@ -110,7 +110,7 @@ static void h_undemoted(struct core *c)
 
 static void h_clean(struct core *c)
 {
-	if (!c->disk.term)
+	if (!c->disk.term || first_start(c))
 		return;	   /* first start: nothing is gated, frozen or removed */
 	core_gate_shut(c); /* an earlier start's lease may still keep it open */
 	if (c->facts.known && !c->facts.writable && !c->facts.address_held)
@@ -160,7 +160,8 @@ static const struct cell table[ROLE_COUNT][ROLE_EVENT_COUNT] = {
 		[RE_PEER_PRIMARY] = { ROLE_STANDBY, h_clean, "the other node is primary: this one stands by" },
 		[RE_WAITED] = { ROLE_STANDBY, h_clean,
 			"nobody has confirmed this node since it started: it stands by, without address and without writes" },
-		[RE_ILL] = NEVER(ROLE_STARTING, h_nothing, "an ill node that holds nothing has nothing to hand over"),
+		[RE_ILL] = { ROLE_DEMOTING, h_aside,
+			"positive evidence beats silence: this start cannot go on with its term, so it shuts everything and says so" },
 		[RE_GAVE] = NEVER(ROLE_STARTING, h_nothing, "nothing is held that could be released"),
 		[RE_WITHDRAW] = NEVER(ROLE_STARTING, h_nothing, "nothing is held that could be withdrawn"),
 		[RE_REOPEN] = NEVER(ROLE_STARTING, h_nothing, "databases are opened under authority only"),

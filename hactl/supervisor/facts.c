@@ -160,6 +160,26 @@ static bool redis_unready(const struct db_facts *f, const char *node, char *why)
 	return true;
 }
 
+/* mysql.max_unreceived: what a takeover would lose is counted. Not known is no number within it. */
+static bool lacks_too_much(const struct sup *s, char *why)
+{
+	int most = s->conf->node[s->me].mysql.max_unreceived;
+	const char *node = s->conf->node[s->me].name, *peer = s->conf->node[s->peer].name;
+
+	if (!most || (s->missing >= 0 && s->missing <= most) || last_holder(s))
+		return false;
+	if (s->missing >= 0)
+		snprintf(why, SENTENCE_MAX,
+			"%.32s has not received %lld transactions of %.32s, and mysql.max_unreceived is %d", node,
+			(long long)s->missing, peer, most);
+	else
+		snprintf(why, SENTENCE_MAX,
+			"%.32s does not know how many transactions of %.32s it has not received, and "
+			"mysql.max_unreceived is %d",
+			node, peer, most);
+	return true;
+}
+
 static bool server_unready(const struct sup *s, enum db_kind kind, char *why)
 {
 	const struct server *v = &s->server[s->me][kind];
@@ -180,6 +200,8 @@ static bool server_unready(const struct sup *s, enum db_kind kind, char *why)
 	/* with semi-sync the in-sync record says more than any lag, and the core asks for it */
 	if (!f->replica || (kind == DB_MYSQL && s->core_conf.lossless))
 		return false;
+	if (kind == DB_MYSQL && lacks_too_much(s, why))
+		return true;
 	stale = staleness(s, v);
 	if ((stale != US_UNKNOWN && stale <= max_lag(s, kind)) || nothing_newer(s, kind))
 		return false;
@@ -392,20 +414,32 @@ static bool stream_moved(enum db_kind kind, const struct db_facts *before, const
 
 static const us_t silence_usual = 3 * US_PER_SEC; /* heartbeats of the stream come every second, looks too */
 
+/* Transactions up to that position (told: there is one, if only an empty one) that a replica has not received; -1 unknown. */
+static int64_t lacking(const struct db_facts *replica, bool told, const char *position)
+{
+	if (told && !position[0]) /* nothing was ever written */
+		return 0;
+	if (!position[0] || !(replica->received[0] || replica->executed[0]))
+		return -1;
+	return gtid_unreceived(replica->mariadb, position, replica->executed, replica->received);
+}
+
+/* The other's position was read before it was heard, and this before our own replica was looked at: a stream that is in time lacks nothing
+ * by then, however much is written. */
+static int64_t missing_now(const struct sup *s, const struct db_facts *own)
+{
+	const char *position = s->heard.gtid[0] ? s->heard.gtid : s->peer_at;
+
+	return lacking(own, s->heard.db_start != 0, position);
+}
+
 /* Transactions of the primary that the standby, of which these are the facts, has not received; -1 unknown. */
 static int64_t unreceived(const struct sup *s, const struct core_view *v, const struct db_facts *standby)
 {
 	const struct db_facts *own = &s->server[s->me][DB_MYSQL].facts;
 	bool mine = v->primary == s->me, known = mine ? own->life == DB_UP : s->heard.db_start != 0;
-	const char *source = mine ? own->executed : s->heard.gtid;
 
-	if (v->primary == NOBODY)
-		return -1;
-	if (known && !source[0]) /* nothing was ever written */
-		return 0;
-	if (!source[0] || !(standby->received[0] || standby->executed[0]))
-		return -1;
-	return gtid_unreceived(standby->mariadb, source, standby->executed, standby->received);
+	return v->primary == NOBODY ? -1 : lacking(standby, known, mine ? own->executed : s->heard.gtid);
 }
 
 /* "Lag 0" of a stream that has brought nothing for a while, though the primary has gone on, is no news: a cut connection looks alive until
@@ -457,6 +491,8 @@ void facts_observed(void *arg, const struct db_facts *f)
 	/* for a moment it may be the standby's old connection */
 	v->others_ack = f->life == DB_UP && f->semi_clients > 1 && v->facts.semi_clients > 1;
 	v->facts = *f;
+	if (v == &s->server[s->me][DB_MYSQL])
+		s->missing = missing_now(s, f);
 	if (f->life == DB_UP && f->sql_running)
 		v->applier_ours = false;
 	if (streams(v, f, kind) && (kind == DB_REDIS || (f->lag != US_UNKNOWN && !facts_cut_off(s, v, f)))) {

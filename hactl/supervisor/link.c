@@ -60,6 +60,8 @@ static void take(struct path *p, const struct msg *m)
 	case WIRE_OK:
 		s->heard = *m;
 		s->heard_at = now_us();
+		if (m->gtid[0])
+			STR_COPY(s->peer_at, m->gtid);
 		if (m->role == ROLE_PRIMARY)
 			s->heard_primary_at = s->heard_at;
 		pump_msg(s, m);

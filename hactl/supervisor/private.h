@@ -54,6 +54,7 @@ struct running {
 	struct timer *again;  /* fence: asks once more */
 	bool off_done;	      /* fence: the command says it has switched the other off; not yet confirmed */
 	bool released;	      /* as struct core_action.released */
+	bool at_rest;	      /* as struct core_action.at_rest */
 	char said[SENTENCE_MAX]; /* precheck: what will be cut short */
 	struct killing *killing; /* mysql demote: the server is being killed */
 	bool killed;
@@ -154,6 +155,7 @@ struct sup {
 	struct msg last_sent;
 	struct msg heard; /* newest accepted message of the peer */
 	us_t heard_at, heard_primary_at, hello_at;
+	char peer_at[GTID_MAX]; /* position of the other's MySQL, as it was told last: a restarted supervisor beside a dead server has none */
 
 	struct before *before; /* NULL: none asked for yet */
 	struct rejoin *rejoin; /* NULL: never quarantined */
@@ -164,6 +166,7 @@ struct sup {
 	char frozen_at[POSITION_MAX]; /* position of the last planned freeze */
 	bool bereft; /* primary, and the Redis here has lost what the other's still holds */
 	int64_t unreceived; /* transactions of the primary that the standby has not received; -1 unknown */
+	int64_t missing; /* the same of this node's replica, as of the last look at it and what was heard until then; for the gate */
 	char would_lose[SENTENCE_MAX];
 	struct held held[CORE_MAX_BLOCKERS];
 	bool holding_up; /* one of them may be in use */

@@ -288,7 +288,11 @@ static bool next_stage(struct running *r, struct err *e)
 	us_t left = r->deadline - now_us();
 	bool drains = g->op == OP_PROMOTE && g->kind == DB_MYSQL;
 	char until[40];
-	const char *arg = g->op == OP_RECEIVE ? r->reach : g->op == OP_REACH ? s->frozen_at : drains ? until : NULL;
+	const char *arg = g->op == OP_RECEIVE ? r->reach
+			  : g->op == OP_REACH ? s->frozen_at
+			  : drains	      ? until
+			  : r->at_rest	      ? "at rest"
+					      : NULL;
 
 	if (left <= 0) {
 		err_set(e, "no time was left for %s", db_op_names[g->op]);
@@ -343,7 +347,8 @@ void steps_start(struct sup *s, const struct core_action *a)
 		.kind = a->step,
 		.started = now,
 		.until = a->until,
-		.released = a->released };
+		.released = a->released,
+		.at_rest = a->at_rest };
 	r->timeout = a->timeout_us;
 	r->deadline = now + a->timeout_us;
 	/* the core was right when it asked; a stall since then may have ended the authority */

@@ -45,9 +45,9 @@ innodb-buffer-pool-size=16M
 """
 
 
-def connect(socket, user="root", **more):
+def connect(socket, user="root", read_timeout=10, **more):
     return pymysql.connect(unix_socket=socket, user=user, password=PASSWORD.get(user, ""), autocommit=True, connect_timeout=5,
-                           read_timeout=10, **more)
+                           read_timeout=read_timeout, **more)
 
 
 def _await(socket, process, bound=30):

@@ -1,8 +1,12 @@
 """What must change nothing, or only what it should: the arbiter, the standby, a meddling hand, a dead web app."""
+import concurrent.futures
+import contextlib
 import signal
 
 import pytest
+import redis
 
+import flavour
 import net
 import servers
 from pair import holds, now, wait_for
@@ -56,10 +60,30 @@ def test_standby_power_lost_and_back(pair, service):
         unmoved(pair, s)
 
 
+@contextlib.contextmanager
+def reading(pair, node):
+    """A client reads on that node's own database all the while, and one of its Redis is there: neither is cut off."""
+    with (flavour.connect(f"{pair[node].dir}/mysql.sock", read_timeout=120) as db, db.cursor() as c,
+          redis.Redis(unix_socket_path=f"{pair[node].dir}/redis.sock", single_connection_client=True) as r,
+          concurrent.futures.ThreadPoolExecutor() as pool):
+        c.execute("SELECT CONNECTION_ID()")
+        number, guest = c.fetchone()[0], r.client_id()
+        look = f"SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = {number} AND INFO LIKE 'SELECT SLEEP%'"
+        asked = pool.submit(c.execute, "SELECT SLEEP(100)")
+        try:
+            wait_for(lambda: pair.sql(node, look)[0] == 1, 10, "it reads")
+            yield
+            assert pair.sql(node, look)[0] == 1 and not asked.done(), "a client that only reads was cut off"
+            assert r.client_id() == guest, "a client of Redis that only reads was cut off"
+        finally:
+            if not asked.done():
+                pair.sql(node, f"KILL QUERY {number}")
+
+
 @pytest.mark.parametrize("node", ["n1", "n2"])
 def test_supervisor_restarted(pair, service, node):
     """Killed and started again within the lease, as systemd does: nobody moves and no client is refused or cut off."""
-    with service(pair, timeout=5) as s:
+    with service(pair, timeout=5) as s, reading(pair, node):
         s.fault()
         pair[node].signal("hactl", signal.SIGKILL)
         pair.start_supervisor(node)

@@ -310,8 +310,9 @@ def test_gates_are_shown_before_and_timed_when_they_act(either):
 
 @pytest.fixture(params=[MariaDB, MySQL], ids=["MariaDB", "MySQL"])
 def lossy(request, make_pair):
-    """Without semi-sync, max_lag is the gate."""
-    p = make_pair(database=request.param, change=[('max_lag = "10s"; semi_sync = "auto"', 'max_lag = "2s"; semi_sync = "off"')])
+    """Without semi-sync, max_lag and max_unreceived are the gates."""
+    p = make_pair(database=request.param, change=[('max_lag = "10s"; semi_sync = "auto"',
+                                                   'max_lag = "2s"; semi_sync = "off"; max_unreceived = 4')])
     p.supervise()
     return p
 
@@ -331,15 +332,20 @@ def test_what_a_failover_would_lose(lossy):
     assert m["unreceived"] == 3 and m["unapplied"] == 0 and m["silent_ms"] is not None, "three numbers"
     wait_for(lambda: "more than max_lag 2s" in blockers(pair, "n1"), 20, "n1 says that n2 is too far behind")
     assert pair.status("n2")["mysql"]["local"]["lag_ms"] is None, "the server still says 0"
+    for i in (4, 5):
+        pair.sql("n1", f"INSERT INTO lab.w VALUES ({-i}, 1)")
+    too_many = "n2 has not received 5 transactions of n1, and mysql.max_unreceived is 4"
+    for node in NODES:
+        wait_for(lambda: too_many in pair.status(node)["failover"]["blockers"], 10, f"{node} says that n2 lacks too much")
     pair.wire.isolate("n1")
     since = wait_for(lambda: re.fullmatch(r"unknown since (\d\d:\d\d) UTC", pair.status("n2")["failover"]["would_lose"]), 10, "n2 does not know")
-    wait_for(lambda: [e for e in told(pair, "n2", "a failover is held up: ") if "max_lag" in e["text"]], 10, "the gate acts")
+    wait_for(lambda: told(pair, "n2", f"a failover is held up: {too_many}", kinds=["gate"]), 10, "the gate acts")
     assert pair.role("n2") == "standby"
     pair["n1"].power_off()
     r = pair.hactl("n2", "failover", "--force")
     assert r.returncode in (0, 4), r.stdout + r.stderr
     said = f"lost by taking over now: {since[0]}"
-    assert said in r.stdout, r.stdout
+    assert said in r.stdout and f"not done by itself, because: {too_many}" in r.stdout, r.stdout
     assert told(pair, "n2", f"lost by it: {since[0]}"), "and the journal has it"
     pair.wait_primary("n2")
-    assert told(pair, "n2", "the failover was held up for "), "with its milliseconds"
+    assert [e for e in told(pair, "n2", "the failover was held up for ") if too_many in e["text"] and e["ms"] > 0], "with its milliseconds"

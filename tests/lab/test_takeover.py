@@ -35,6 +35,23 @@ def test_mysqld_killed(either, service):
     wait_for(lambda: net.VIP not in pair.addresses("n1"), 20, "n1, whose database is dead, has dropped the address")
 
 
+def test_mysqld_and_hactl_killed_together(make_pair, service):
+    """The restarted supervisor finds its own term and a dead database: it shuts what is left and says so, long before its lease would
+    have ended. The lease is long so that the test does not hang on how quick this machine is."""
+    pair = make_pair(lease="4s")
+    pair.supervise()
+    with service(pair) as s:
+        s.fault()
+        for what in ("hactl", "mysql"):
+            pair["n1"].signal(what, signal.SIGKILL)
+        pair.start_supervisor("n1")
+        s.acknowledged_by("n2")
+        s.end("n2", ["n1", "n2"])
+    wait_for(lambda: [e for e in pair.events("n1") if "n1 has released term" in e["text"]], 10, "n1 has said that it will not go on")
+    wait_for(lambda: net.VIP not in pair.addresses("n1"), 20, "n1, whose database is dead, has dropped the address")
+    assert pair.status("n2")["last_change"]["reason"] and pair.redis("n1", "ROLE", user="hactl")[0] == b"slave"
+
+
 def test_mysqld_hung(pair, service):
     with service(pair) as s:
         s.fault()

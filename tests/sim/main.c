@@ -230,6 +230,7 @@ static const struct {
 	{ "fence_hope", offsetof(struct core_rules, fence_hope) },
 	{ "word_for_ever", offsetof(struct core_rules, word_for_ever) },
 	{ "alone_required", offsetof(struct core_rules, alone_required) },
+	{ "aside_open", offsetof(struct core_rules, aside_open) },
 	{ "bare_required", offsetof(struct core_rules, bare_required) },
 };
 

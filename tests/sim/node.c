@@ -300,6 +300,7 @@ void node_boot(struct node *n)
 	n->stage = 0;
 	n->wake_at = US_NEVER;
 	n->facts_sent = -1;
+	n->sees_at = w->t + (!w->calm && rnd(w) < .3 ? (us_t)rnd_in(w, 1e5, 2e6) : 0);
 	n->facts_digest = 0;
 	memset(n->doing, 0, sizeof(n->doing));
 	w->conf.me = n->me;

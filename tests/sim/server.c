@@ -245,6 +245,8 @@ static void on_observe(struct world *w, struct event *e)
 		n->observing = true;
 		at(w, (us_t)rnd_in(w, 120e3, 200e3), W_OBSERVE, n->me, 1, n->start, NULL);
 	}
+	if (w->t < n->sees_at)
+		return;
 	look(n, &f);
 	d = digest(&f);
 	if (d != n->facts_digest || w->t - n->facts_sent > 900 * US_PER_MS || n->facts_sent < 0) {

@@ -143,6 +143,7 @@ struct node {
 	uint64_t wake_gen;
 	us_t wake_at;
 	us_t facts_sent;
+	us_t sees_at; /* the first look at its servers since its start is over */
 	uint64_t facts_digest;
 	enum role role; /* as the last ACT_ROLE said */
 	unsigned stage;

@@ -21,9 +21,10 @@ struct stage {
 
 static json_t *status_of(bool well)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:{s:b}, s:{s:s, s:s, s:s}, s:{s:b, s:[], s:s}}", "cluster", "hifate",
+	return json_pack("{s:s, s:s, s:s, s:s, s:{s:b}, s:{s:s, s:s, s:s}, s:{s:b, s:[s], s:s}}", "cluster", "hifate",
 		"node", "n1", "role", "primary", "primary", "n1", "authority", "held", 1, "peer", "name", "n2", "state",
-		"alive", "role", "standby", "failover", "ready", well, "blockers", "would_lose", "nothing");
+		"alive", "role", "standby", "failover", "ready", well, "blockers", "n2 is not in sync", "would_lose",
+		"nothing");
 }
 
 /* Echoes what it was asked, so that a test sees the request. "to" says how it ends: "unknown" is 4, "refused" 1, "vanish" ends the
@@ -216,6 +217,8 @@ static void test_asks(void **state)
 		{ "switchover --to refused", 1, "failed: 1205" },
 		{ "switchover --to unknown", 4, "\"to\":\"unknown\"" },
 		{ "failover --force", 0, "{\"cmd\":\"failover\",\"force\":true,\"timeout_ms\":30000,\"to\":null}" },
+		{ "failover --force", 0,
+			"lost by taking over now: nothing\nnot done by itself, because: n2 is not in sync\n" },
 		{ "failover --force --to n2 --timeout 5s", 0, "\"timeout_ms\":5000,\"to\":\"n2\"" },
 		{ "pause", 0, "\"reason\":\"\"" },
 		{ "pause new disk, 14:00", 0, "\"reason\":\"new disk, 14:00\"" },

@@ -261,6 +261,12 @@ static const struct slip {
 	{ "user = \"hactl\"; password_file", "ca_file = \"/ca.pem\"; user = \"hactl\"; password_file",
 		{ { 17, "has no effect without tls" } } },
 	{ "user = \"hactl\"; password_file", "user = \"\"; password_file", { { 17, "mysql.user: is empty" } } },
+	{ "user = \"hactl\"; password_file", "max_unreceived = 9; user = \"hactl\"; password_file",
+		{ { 17, "mysql.max_unreceived: has no effect unless semi_sync = \"off\"" } } },
+	{ "user = \"hactl\"; password_file", "max_unreceived = 0; semi_sync = \"off\"; user = \"hactl\"; password_file",
+		{ { 17, "mysql.max_unreceived: 0 is out of range; write a number from 1" } } },
+	{ "user = \"hactl\"; password_file", "max_unreceived = 9; semi_sync = \"off\"; user = \"hactl\"; password_file",
+		{ { 0, NULL } } },
 	/* probes */
 	{ "name = \"tts\"", "name = \"web-app\"", { { 23, "\"web-app\" is the name of another probe already" } } },
 	{ "port = 8001; }", "port = 8001; service = \"\"; }", { { 22, "probes.service: is for grpc probes" } } },
@@ -568,6 +574,7 @@ static void the_contracts_sample(void **state)
 		assert_string_equal(c->node[n].mysql.password, "mysql secret");
 		assert_string_equal(c->node[n].mysql.replication_password, "repl secret");
 		assert_int_equal(c->node[n].mysql.max_lag, 10 * US_PER_SEC);
+		assert_int_equal(c->node[n].mysql.max_unreceived, 0); /* no limit */
 		assert_int_equal(c->node[n].mysql.semi_sync, SEMI_SYNC_AUTO);
 		assert_int_equal(c->node[n].mysql.max_freeze, US_PER_SEC);
 		assert_string_equal(c->node[n].redis.password, "redis secret");

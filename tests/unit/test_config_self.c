@@ -115,6 +115,7 @@ static void digest_covers_what_must_agree(void **state)
 		{ "DIR/mysql.pw", "DIR/repl.pw" }, /* another password */
 		{ "user = \"u\"", "user = \"u\"; max_lag = \"9s\"" },
 		{ "user = \"u\"", "user = \"u\"; semi_sync = \"off\"" },
+		{ "user = \"u\"", "user = \"u\"; semi_sync = \"off\"; max_unreceived = 9" },
 		{ "port = 80", "port = 81" },
 		{ "probes =", "vips = ( { address = \"203.0.113.7/24\"; interface = \"eth0\"; } ); probes =" },
 		{ "probes =", "redis = { }; probes =" },

@@ -457,6 +457,8 @@ struct pair {
 	uint64_t word;	    /* newest renewal: what it says */
 	uint64_t asks_void; /* ... and up to where the record is to be false */
 	bool answers, voids;
+	bool unseen;	      /* its supervisor was restarted and has not looked at its servers yet */
+	uint64_t other_start; /* its database server was restarted: when */
 	bool sync_off;
 	us_t said_at;
 };
@@ -486,9 +488,14 @@ static void promise(struct bench *b, const struct pair *p, const struct msg *ask
 		.sync_term = p->voids ? asked->term : 0,
 		.sync_seq = p->voids ? UINT32_MAX * (uint64_t)9 : 0,
 		.boot = 5,
-		.db_start = 6 };
+		.db_start = p->other_start ? p->other_start : 6 };
 	struct core_event ev = { .kind = EV_MSG, .msg = &m };
 
+	if (p->unseen) {
+		m.flags = FLAG_UNSEEN;
+		m.incarnation = 78;
+		m.boot = m.db_start = 0;
+	}
 	feed(b, &ev);
 }
 
@@ -580,6 +587,59 @@ static void the_standbys_own_word_is_quicker(void **state)
 	assert_true(b->now < lost + core_alone_us(&b->conf));
 }
 
+static bool goes_on_without_it(struct bench *b, struct pair *p, us_t within)
+{
+	us_t end = b->now + within;
+
+	while (b->now < end && !p->asks_void)
+		live(b, p);
+	return p->asks_void != 0;
+}
+
+/* An upgrade of hactl on the standby: its stream goes on, and so does the protection. */
+static void a_restarted_supervisor_has_not_lost_its_stream(void **state)
+{
+	struct bench *b = *state;
+	struct pair p = { 0 };
+
+	come_into_sync(b, &p);
+	p.unseen = true;
+	assert_false(goes_on_without_it(b, &p, 2 * US_PER_SEC));
+	p.unseen = false;
+	assert_false(goes_on_without_it(b, &p, 2 * US_PER_SEC));
+	assert_int_equal(b->c->sync, SYNC_IN);
+}
+
+static void a_restarted_supervisor_is_not_waited_for_for_ever(void **state)
+{
+	struct bench *b = *state;
+	struct pair p = { 0 };
+
+	come_into_sync(b, &p);
+	p.unseen = true;
+	assert_true(goes_on_without_it(b, &p, 5 * US_PER_SEC));
+}
+
+static void what_the_primary_sees_itself_counts_at_once(void **state)
+{
+	struct bench *b = *state;
+	struct pair p = { 0 };
+
+	come_into_sync(b, &p);
+	p.unseen = b->facts.standby_lost = true;
+	assert_true(goes_on_without_it(b, &p, US_PER_SEC));
+}
+
+static void another_server_than_the_record_names_counts_at_once(void **state)
+{
+	struct bench *b = *state;
+	struct pair p = { 0 };
+
+	come_into_sync(b, &p);
+	p.other_start = 7;
+	assert_true(goes_on_without_it(b, &p, US_PER_SEC));
+}
+
 /* As long as another server may acknowledge too, the record is not true and does not become true. */
 static void who_else_acknowledges_ends_it(void **state)
 {
@@ -659,6 +719,10 @@ int main(void)
 		CASE(a_word_about_an_answer_never_given_is_nothing),
 		CASE(the_primary_waits_until_nobody_believes),
 		CASE(the_standbys_own_word_is_quicker),
+		CASE(a_restarted_supervisor_has_not_lost_its_stream),
+		CASE(a_restarted_supervisor_is_not_waited_for_for_ever),
+		CASE(what_the_primary_sees_itself_counts_at_once),
+		CASE(another_server_than_the_record_names_counts_at_once),
 		CASE(who_else_acknowledges_ends_it),
 		CASE(commits_wait_longer_than_anybody_believes),
 		CASE(the_plan_shows_fencing_first),

@@ -172,6 +172,24 @@ static void not_ready_is_no_bid_and_says_so(void **state)
 	assert_false(look(b).failover_ready);
 }
 
+static void a_sentence_about_this_node_is_told_whole(void **state)
+{
+	static const char own[] = "n1 has not received 4 transactions of n2, and mysql.max_unreceived is 3";
+	struct bench *b = *state;
+	char out[CORE_MAX_BLOCKERS][SENTENCE_MAX];
+	size_t n;
+
+	b->facts.ready = false;
+	snprintf(b->facts.why, sizeof(b->facts.why), "%s", own);
+	start(b, &standby_disk);
+	assert_false(until_swap(b, 5 * D, 3, &theirs_peer));
+	n = core_blockers(b->c, b->now, out);
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(out[i], own))
+			return;
+	fail_msg("not told: \"%s\"", own);
+}
+
 /* --- order ------------------------------------------------------------------------------------------------------------------ */
 
 static void the_vote_is_stored_before_the_bid(void **state)
@@ -405,6 +423,7 @@ int main(void)
 		CASE(the_record_gates_the_bid),
 		CASE(a_record_older_than_the_last_primary_is_stale),
 		CASE(not_ready_is_no_bid_and_says_so),
+		CASE(a_sentence_about_this_node_is_told_whole),
 		CASE(the_vote_is_stored_before_the_bid),
 		CASE(a_new_term_is_stored_before_the_promise),
 		CASE(a_disk_that_fails_takes_the_vote_back),

@@ -48,6 +48,26 @@ static void force_against_a_living_primary_is_refused(void **state)
 	assert_non_null(strstr(find(b, ACT_DONE)->text, "switchover"));
 }
 
+/* The person's word was that the other is off; it came back, was promised to, and was then cut off: it is primary all the same. */
+static void force_ends_when_the_other_comes_back_before_it_acts(void **state)
+{
+	struct bench *b = *state;
+	struct core_event ev = { .kind = EV_COMMAND,
+		.command = { .kind = CMD_FAILOVER, .id = 4, .to = NOBODY, .timeout = 30 * D } };
+
+	b->conf.mode = CORE_MANUAL;
+	start(b, &standby_disk);
+	feed(b, &ev);
+	assert_null(find(b, ACT_DONE));
+	hear(b, MSG_RENEW, 5, ROLE_PROMOTING, 0, 1);
+	assert_non_null(sent(b, MSG_PROMISE));
+	assert_int_equal(find(b, ACT_DONE)->outcome, STEP_FAILED);
+	tick(b, 5 * D);
+	facts(b);
+	tick(b, 5 * D);
+	assert_int_equal(look(b).role, ROLE_STANDBY);
+}
+
 static void first_start_waits_unless_one_side_is_clearly_it(void **state)
 {
 	static const struct {
@@ -85,6 +105,42 @@ static void first_start_waits_unless_one_side_is_clearly_it(void **state)
 			fail_msg("row %zu: %s", i, rows[i].begins ? "should begin" : "must wait");
 		if (!swapped)
 			assert_true(core_blockers(b->c, b->now, out) > 0);
+	}
+}
+
+/* The arbiter was slow: nobody has held anything, so the writable side goes on serving and bids again, whether that bid arrived or not. */
+static void first_start_survives_a_lost_bid(void **state)
+{
+	struct bench *b = *state;
+	struct core_disk zero = { 0 };
+
+	for (int arrived = 0; arrived < 2; arrived++) {
+		bool swapped = false;
+		struct reg_value first;
+		int64_t rev;
+
+		b->facts.writable = b->facts.mysql_writable = true;
+		b->facts.frozen = b->facts.replicating = false;
+		b->conf.lossless = true;
+		start(b, &zero);
+		for (int k = 0; k < 40 && !swapped; k++) {
+			hear(b, MSG_BEAT, 0, ROLE_STANDBY, FLAG_REPLICATING | FLAG_READY, 0);
+			swapped = until_swap(b, 100 * US_PER_MS, 0, &nothing);
+		}
+		assert_true(swapped);
+		first = b->asked;
+		rev = arrived ? 3 : 0;
+		tick(b, 2 * D); /* no answer in time, and no lease left when it is found */
+		swapped = false;
+		for (int k = 0; k < 80 && !swapped; k++) {
+			facts(b);
+			hear(b, MSG_BEAT, 0, ROLE_STANDBY, FLAG_REPLICATING | FLAG_READY, 0);
+			swapped = until_swap(b, 100 * US_PER_MS, rev, arrived ? &first : &nothing);
+			assert_int_equal(look(b).role, ROLE_STANDBY); /* nothing is frozen */
+		}
+		assert_true(swapped);
+		assert_true(b->asked.term >= 2); /* the other was asked for its vote meanwhile, too */
+		assert_int_equal(b->asked_rev, rev);
 	}
 }
 
@@ -348,7 +404,9 @@ int main(void)
 		CASE(manual_mode_never_moves_on_silence),
 		CASE(manual_mode_obeys_the_operator_after_the_wait),
 		CASE(force_against_a_living_primary_is_refused),
+		CASE(force_ends_when_the_other_comes_back_before_it_acts),
 		CASE(first_start_waits_unless_one_side_is_clearly_it),
+		CASE(first_start_survives_a_lost_bid),
 		CASE(first_start_alone_waits_for_the_operator),
 		CASE(silence_of_another_configuration_is_not_taken_over),
 		CASE(a_word_is_taken_whatever_the_configuration),

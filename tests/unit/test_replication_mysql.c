@@ -424,6 +424,24 @@ static void demote_ends_a_lock_holder_and_accepts_death(void **state)
 	assert_string_equal(r.text, "dead");
 }
 
+/* A supervisor's restart ends nobody's reading on a standby; what is open, or shut and no replica, is demoted all the same. */
+static void demote_leaves_a_replica_at_rest(void **state)
+{
+	(void)state;
+	MYSQL *reader = sql_as(&b, "app", "app-pw"), *writer = sql_as(&a, "app", "app-pw");
+	assert_string_equal(root_ask(&b, "SELECT @@read_only"), "1");
+	assert_non_null(strstr(op_ok(db_, OP_DEMOTE, "at rest").text, "already"));
+	assert_int_equal(sql_exec(reader, "DO 1"), 0);
+	op_ok(da, OP_DEMOTE, "at rest");
+	assert_string_equal(root_ask(&a, "SELECT @@read_only"), "1");
+	assert_int_not_equal(sql_exec(writer, "DO 1"), 0);
+	root_do(&b, mysql_root() ? "STOP REPLICA" : "STOP SLAVE");
+	op_ok(db_, OP_DEMOTE, "at rest");
+	assert_int_not_equal(sql_exec(reader, "DO 1"), 0);
+	mysql_close(reader);
+	mysql_close(writer);
+}
+
 /* --- following ------------------------------------------------------------------------------------------------------------------------------ */
 
 static void follow_refuses_divergence(void **state)
@@ -549,6 +567,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(demote_under_load, setup, teardown),
 		cmocka_unit_test_setup_teardown(demote_acknowledges_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(demote_ends_a_lock_holder_and_accepts_death, setup, teardown),
+		cmocka_unit_test_setup_teardown(demote_leaves_a_replica_at_rest, setup, teardown),
 		cmocka_unit_test_setup_teardown(follow_refuses_divergence, setup, teardown),
 		cmocka_unit_test_setup_teardown(follow_explains, setup, teardown),
 		cmocka_unit_test_setup_teardown(returning_primary_follows, setup, teardown),

@@ -425,6 +425,23 @@ static void demote_under_load(void **state)
 	assert_string_equal(rd_ask(&a, "SET k v"), "OK");
 }
 
+static void demote_leaves_a_replica_at_rest(void **state)
+{
+	(void)state;
+	redisContext *reader = rd_connect(&b);
+	assert_non_null(strstr(op_ok(db_, OP_DEMOTE, "at rest").text, "already"));
+	freeReplyObject(redisCommand(reader, "GET k"));
+	assert_int_equal(reader->err, 0);
+	rd_ask(&b, "CONFIG SET replica-read-only no");
+	op_ok(db_, OP_DEMOTE, "at rest");
+	assert_true(str_starts(rd_ask(&b, "SET k v"), "READONLY"));
+	freeReplyObject(redisCommand(reader, "GET k"));
+	assert_int_not_equal(reader->err, 0);
+	redisFree(reader);
+	op_ok(da, OP_DEMOTE, "at rest");
+	assert_true(str_starts(rd_ask(&a, "SET k v"), "READONLY"));
+}
+
 static void freeze_and_positions(void **state)
 {
 	(void)state;
@@ -457,6 +474,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(handover_and_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(handover_refuses, setup, teardown),
 		cmocka_unit_test_setup_teardown(demote_under_load, setup, teardown),
+		cmocka_unit_test_setup_teardown(demote_leaves_a_replica_at_rest, setup, teardown),
 		cmocka_unit_test_setup_teardown(freeze_and_positions, setup, teardown),
 	};
 	if (argc > 1)

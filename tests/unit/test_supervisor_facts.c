@@ -591,6 +591,69 @@ static void would_lose(void **state)
 	}
 }
 
+/* mysql.max_unreceived: so many and no more. What the primary told last stands when it tells nothing any more; not known is too many. */
+static void unreceived_above_the_limit(void **state)
+{
+	const struct {
+		const char *name, *received, *heard, *before; /* before: told by the primary while it still knew */
+		int limit;
+		bool lossless, empty;
+		const char *why; /* NULL: ready */
+	} rows[] = {
+		{ "no limit", "0-1-5", "0-1-99", "", 0, false, false, NULL },
+		{ "no limit, not known", "0-1-5", "", "", 0, false, false, NULL },
+		{ "nothing missing", "0-1-5", "0-1-5", "", 1, false, false, NULL },
+		{ "as many as allowed", "0-1-5", "0-1-8", "", 3, false, false, NULL },
+		{ "one more", "0-1-5", "0-1-9", "", 3, false, false,
+			"n1 has not received 4 transactions of n2, and mysql.max_unreceived is 3" },
+		{ "the in-sync record decides", "0-1-5", "0-1-9", "", 3, true, false, NULL },
+		{ "not known", "0-1-5", "", "", 3, false, false,
+			"n1 does not know how many transactions of n2 it has not received, and mysql.max_unreceived is "
+			"3" },
+		{ "cannot be compared", "0-1-5", "#0123456789abcdef", "", 3, false, false,
+			"n1 does not know how many" },
+		{ "nothing was ever written there", "", "", "", 3, false, true, NULL },
+		{ "no longer told, few missing", "0-1-5", "", "0-1-7", 3, false, false, NULL },
+		{ "no longer told, many missing", "0-1-5", "", "0-1-77", 3, false, false, "n1 has not received 72 " },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct bench *b = bench_new(true, false, rows[i].lossless, PEER);
+
+		b->conf.node[ME].mysql.max_unreceived = rows[i].limit;
+		b->s.heard.db_start = rows[i].heard[0] || rows[i].empty ? 41 : 0;
+		STR_COPY(b->s.heard.gtid, rows[i].heard);
+		STR_COPY(b->s.peer_at, rows[i].before);
+		see(b, ME, DB_MYSQL, OF(my_replica, STR_COPY(f_.received, rows[i].received)));
+		if (b->s.facts.ready != !rows[i].why || !str_starts(b->s.facts.why, rows[i].why ? rows[i].why : ""))
+			fail_msg("%s: ready %d, \"%s\"", rows[i].name, b->s.facts.ready, b->s.facts.why);
+		bench_free(b);
+	}
+}
+
+/* A primary that writes much has always gone on since the replica was looked at: that alone is nothing missing. It counts at the next look. */
+static void unreceived_as_of_the_look(void **state)
+{
+	struct bench *b = bench_new(true, false, false, PEER);
+
+	(void)state;
+	b->conf.node[ME].mysql.max_unreceived = 3;
+	b->s.heard.db_start = 41;
+	STR_COPY(b->s.heard.gtid, "0-1-5");
+	see(b, ME, DB_MYSQL, my_replica);
+	STR_COPY(b->s.heard.gtid, "0-1-900");
+	facts_update(&b->s);
+	assert_true(b->s.facts.ready);
+	see(b, ME, DB_MYSQL, OF(my_replica, STR_COPY(f_.received, "0-1-900")));
+	assert_true(b->s.facts.ready);
+	see(b, ME, DB_MYSQL, OF(my_replica, STR_COPY(f_.received, "0-1-800")));
+	assert_false(b->s.facts.ready);
+	see(b, ME, DB_MYSQL, my_source); /* the primary's own: nothing can be missing there */
+	assert_true(b->s.facts.ready);
+	bench_free(b);
+}
+
 /* Since when is said of the first moment, not of the newest. */
 static void unknown_since(void **state)
 {
@@ -726,6 +789,8 @@ int main(void)
 		cmocka_unit_test(a_dead_source),
 		cmocka_unit_test(what_was_asked_before_an_operation_ended),
 		cmocka_unit_test(would_lose),
+		cmocka_unit_test(unreceived_above_the_limit),
+		cmocka_unit_test(unreceived_as_of_the_look),
 		cmocka_unit_test(unknown_since),
 		cmocka_unit_test(a_stream_that_was_cut),
 		cmocka_unit_test(a_stream_that_moves),
