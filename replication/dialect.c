@@ -161,6 +161,7 @@ static const struct dialect dialects[] = {
 				[ST_SOURCE_TLS] = "MASTER_SSL = 1, MASTER_SSL_CA = %s, MASTER_SSL_VERIFY_SERVER_CERT = 1",
 				[ST_SOURCE_PLAIN] = "MASTER_SSL = 0",
 				[ST_NET_TIMEOUT] = "SET GLOBAL slave_net_timeout = %d",
+				[ST_LOG_STATUS] = "SHOW MASTER STATUS",
 				[ST_FREEZE] = "SET /* %s */ GLOBAL read_only = 1",
 				[ST_UNFREEZE] = "SET GLOBAL read_only = 0",
 				[ST_SESSIONS] = SESSIONS("information_schema.PROCESSLIST"),
@@ -196,6 +197,7 @@ static const struct dialect dialects[] = {
 				[ST_SOURCE_PLAIN] = "SOURCE_SSL = 0, GET_SOURCE_PUBLIC_KEY = 1",
 				[ST_EVENT_AWAY] = "DISABLE ON REPLICA",
 				[ST_NET_TIMEOUT] = "SET GLOBAL replica_net_timeout = %d",
+				[ST_LOG_STATUS] = "SHOW BINARY LOG STATUS",
 			},
 	},
 	{
@@ -218,6 +220,7 @@ static const struct dialect dialects[] = {
 				[ST_SOURCE_PLAIN] = "MASTER_SSL = 0, GET_MASTER_PUBLIC_KEY = 1",
 				[ST_EVENT_AWAY] = "DISABLE ON SLAVE",
 				[ST_NET_TIMEOUT] = "SET GLOBAL slave_net_timeout = %d",
+				[ST_LOG_STATUS] = "SHOW MASTER STATUS",
 			},
 	},
 };

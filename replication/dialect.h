@@ -39,6 +39,7 @@ enum stmt {
 	ST_BUSY,       /* formats: seconds. Rows (id, user, seconds, info): statements that may hold up a freeze */
 	ST_EVENTS, /* rows (db, name, definer, status, charset, collation) */
 	ST_EVENT_AWAY, /* the words of ALTER EVENT for "not here: this server is the replica" */
+	ST_LOG_STATUS, /* a row (Binlog_Do_DB, Binlog_Ignore_DB among others) */
 	ST_XA, /* value: 0 when there are no XA transactions that a freeze would not hold up; absent where it holds them all */
 	ST_PRIVILEGED, /* rows (id, user): client sessions that read_only does not stop, as far as the account may know */
 	ST_COUNT

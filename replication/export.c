@@ -96,9 +96,8 @@ static bool find_former(struct export *x)
 	while (d && !found && (f = readdir(d))) {
 		auto_free char *path = is_export(f->d_name) ? str_printf("%s/%s", x->dir, f->d_name) : NULL;
 		auto_file FILE *in = path ? fopen(path, "re") : NULL;
-		ssize_t n = 0;
 
-		for (int i = 0; in && !found && i < 8 && (n = getline(&line, &cap, in)) > 0; i++) {
+		for (int i = 0; in && !found && i < 8 && getline(&line, &cap, in) > 0; i++) {
 			line[strcspn(line, "\n")] = '\0';
 			found = str_eq(line, x->key);
 		}

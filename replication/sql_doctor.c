@@ -11,7 +11,7 @@
 	"'log_bin', 'gtid_mode', 'enforce_gtid_consistency', 'gtid_strict_mode', 'log_replica_updates', "              \
 	"'log_slave_updates', 'binlog_format', 'server_id', 'server_uuid', 'read_only', 'super_read_only', "           \
 	"'skip_replica_start', 'skip_slave_start', 'sync_binlog', 'innodb_flush_log_at_trx_commit', "                  \
-	"'replica_net_timeout', 'slave_net_timeout', 'event_scheduler', 'socket', 'port', 'binlog_do_db', "            \
+	"'replica_net_timeout', 'slave_net_timeout', 'event_scheduler', 'socket', 'port', "                            \
 	"'replicate_do_db', 'replicate_ignore_db', 'replicate_do_table', 'replicate_ignore_table', "                   \
 	"'replicate_wild_do_table', 'replicate_wild_ignore_table', 'init_rpl_role', "                                  \
 	"'clone_valid_donor_list', 'rpl_semi_sync_source_enabled', 'rpl_semi_sync_master_enabled', "                   \
@@ -96,8 +96,10 @@ static void put_part(struct task *t, json_t *doc, const struct part *p)
 
 static void put_replica(struct task *t, json_t *doc)
 {
-	const struct part replica = { "replica", task_stmt(t, ST_REPLICA), task_stmt(t, ST_REPLICA) };
+	const struct part replica = { "replica", task_stmt(t, ST_REPLICA), task_stmt(t, ST_REPLICA) },
+			  log = { "log", task_stmt(t, ST_LOG_STATUS), task_stmt(t, ST_LOG_STATUS) };
 	put_part(t, doc, &replica);
+	put_part(t, doc, &log);
 }
 
 static int put_all(void *db, const char *args, char *out, size_t cap, const struct part *parts, size_t n, bool channels,

@@ -145,6 +145,20 @@ void check_net_timeout(const struct sql_exam *x, struct verdict *v)
 		exam_word(x, "replica_net_timeout", "slave_net_timeout"));
 }
 
+/* No variable tells of these two: they stand in the state of the log. */
+static bool left_out_of_log(const struct sql_exam *x, struct verdict *v)
+{
+	const json_t *row = json_array_get(json_object_get(x->doc, "log"), 0);
+	const char *only = doc_text(row, "Binlog_Do_DB"), *but = doc_text(row, "Binlog_Ignore_DB");
+
+	if (!*only && !*but)
+		return false;
+	say_wrong(v, "%s: what is written %s %.100s never reaches the other node, however well in sync it is",
+		*only ? "binlog_do_db" : "binlog_ignore_db", *only ? "outside of" : "in", *only ? only : but);
+	say_fix(v, "take it out of the option file and restart the server; then rebuild the other node");
+	return true;
+}
+
 void check_filters(const struct sql_exam *x, struct verdict *v)
 {
 	static const char *const maria[] = { "replicate_do_db", "replicate_ignore_db", "replicate_do_table",
@@ -164,6 +178,8 @@ void check_filters(const struct sql_exam *x, struct verdict *v)
 			name = maria[i];
 			rule = exam_value(x, name, NULL);
 		}
+	if (left_out_of_log(x, v))
+		return;
 	if (!*name) {
 		say_ok(v, "none");
 		return;

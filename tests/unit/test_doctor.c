@@ -164,6 +164,12 @@ static const struct row rows[] = {
 		"replicate_do_db lab", "filter" },
 	{ false, "{'filters': [{'name': 'REPLICATE_DO_DB', 'value': 'lab'}]}", "{}", "{}", false, "filters", SEV_WRONG,
 		"lab", "filter" },
+	{ true, "{'log': [{'Binlog_Do_DB': '', 'Binlog_Ignore_DB': 'scratch'}]}", "{}", "{}", false, "filters",
+		SEV_WRONG, "written in scratch", "rebuild" },
+	{ false, "{'log': [{'Binlog_Do_DB': 'shop', 'Binlog_Ignore_DB': ''}]}", "{}", "{}", false, "filters", SEV_WRONG,
+		"outside of shop", "rebuild" },
+	{ false, "{'log': [{'Binlog_Do_DB': '', 'Binlog_Ignore_DB': ''}]}", "{}", "{}", false, "filters", SEV_OK,
+		"none", "" },
 	{ false, "{'filters': [{'name': 'REPLICATE_DO_DB', 'value': ''}]}", "{}", "{}", false, "filters", SEV_OK,
 		"none", "" },
 	/* accounts */

@@ -1,4 +1,5 @@
 /* test_supervisor_facts.c - what observations of the servers mean for the core. The core runs, but hears nothing: s.closing. */
+#include "hactl/core/inside.h"
 #include "hactl/supervisor/private.h"
 
 #include <setjmp.h>
@@ -483,6 +484,44 @@ static void the_standbys_stream(void **state)
 	}
 }
 
+/* A primary whose server came back shut: it is opened only when the other's server was compared with it, or is away for good; and not when
+ * the other holds more of its own. */
+static void a_primary_that_comes_back(void **state)
+{
+	const struct db_facts shut = OF(my_source, f_.writable = false, STR_COPY(f_.origin, "1"));
+	const struct {
+		const char *name, *executed, *received;
+		bool writable, ill;
+	} rows[] = {
+		{ "the other has as much", "0-1-5", "0-1-5", false, false },
+		{ "the other has executed more of its own", "0-1-7", "0-1-7", false, true },
+		{ "the other has received more of its own", "0-1-5", "0-1-7", false, true },
+		{ "the other has executed more and does not receive", "0-1-7", "", false, true },
+		{ "the other has more of another server's", "0-1-5,0-2-7", "0-1-5", false, false },
+		{ "it is open already", "0-1-7", "0-1-7", true, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct bench *b = bench_new(true, false, true, ME);
+
+		b->s.disk = (struct core_disk){ .term = 3, .voted = ME, .owner = ME, .held = 3 };
+		b->s.opened_at = now_us() - US_PER_SEC * 9;
+		see(b, ME, DB_MYSQL, OF(shut, f_.writable = rows[i].writable));
+		assert_true(b->s.facts.known); /* long enough */
+		b->s.opened_at = now_us() + 60 * US_PER_SEC;
+		facts_update(&b->s);
+		assert_int_equal(b->s.facts.known, rows[i].writable);
+		see(b, PEER, DB_MYSQL,
+			OF(my_replica, STR_COPY(f_.executed, rows[i].executed),
+				STR_COPY(f_.received, rows[i].received)));
+		assert_true(b->s.facts.known);
+		if (b->s.facts.ill != rows[i].ill)
+			fail_msg("%s: ill %d (%s)", rows[i].name, b->s.facts.ill, b->s.facts.why);
+		bench_free(b);
+	}
+}
+
 /* An acknowledgement has no name: with a second semi-sync replica nobody knows whether the standby has what was acknowledged. */
 static void another_acknowledges(void **state)
 {
@@ -667,6 +706,12 @@ static void unknown_since(void **state)
 	facts_update(&b->s);
 	assert_string_equal(b->s.would_lose, "nothing");
 	assert_true(b->s.exposed_since == 0);
+	/* a primary that is silent may have gone on since its last word */
+	b->s.core->peer_known = true;
+	b->s.core->peer_seen = now_us() - 9 * US_PER_SEC;
+	facts_update(&b->s);
+	assert_true(str_starts(b->s.would_lose, "unknown since "));
+	assert_true(b->s.exposed_since > 0 && b->s.exposed_since <= wall_us() - 9 * US_PER_SEC);
 	bench_free(b);
 }
 
@@ -777,6 +822,7 @@ int main(void)
 		cmocka_unit_test(nobody_to_follow),
 		cmocka_unit_test(a_replica_that_holds_more_waits),
 		cmocka_unit_test(the_standbys_stream),
+		cmocka_unit_test(a_primary_that_comes_back),
 		cmocka_unit_test(another_acknowledges),
 		cmocka_unit_test(whose_pause_it_is),
 		cmocka_unit_test(a_dead_source),
