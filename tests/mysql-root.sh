@@ -4,7 +4,8 @@
 #
 #   tests/mysql-root.sh [DIR]            MySQL of Debian unstable; then: chroot DIR /usr/sbin/mysqld --no-defaults ...
 #   tests/mysql-root.sh DIR mariadb      MariaDB 11.8 of Debian 13; then: DIR/as-own COMMAND... runs that command where its programs stand in
-#                                        place of this machine's own, and see this machine's folders under their own names
+#                                        place of this machine's own, and see this machine's folders under their own names. From 11.4 on a
+#                                        server without a certificate makes itself one at every start: seconds on a busy machine
 set -eu
 what=${2:-mysql}
 dir=${1:-${BUILD:-build}/$what-root}
@@ -36,6 +37,7 @@ mkdir -p "$work/tmp" && chmod 1777 "$work/tmp"
 chroot "$work" "/usr/sbin/$server" --version >&2
 
 # programs ROOT FINAL PROGRAM...: each enters the root, where this machine's folders of data and of processes lie under their own names
+# (servers, scripts), or runs from there by the root's own loader, which takes no privilege (tools: hactl runs them without any)
 programs() {
 	root=$1 final=$2
 	shift 2
@@ -50,6 +52,12 @@ programs() {
 			exec env PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot "$final" $program "\$@"' $program "\$@"
 		END
 	done
+	for program in mariadb-binlog mariadb-backup mbstream mariadb mariadb-admin; do
+		cat >"$root/programs/$program" <<-END
+			#!/bin/sh
+			exec "$final"/lib64/ld-linux-*.so.* --library-path "\$(echo "$final"/usr/lib/*-linux-gnu)" "$final/usr/bin/$program" "\$@"
+		END
+	done
 	cat >"$root/as-own" <<-END
 		#!/bin/sh
 		exec unshare --mount --propagation private sh -c 'for p in "$final"/programs/*; do
@@ -60,6 +68,6 @@ programs() {
 	chmod 755 "$root/as-own" "$root"/programs/*
 }
 final=$(cd "$(dirname "$dir")" && pwd)/$(basename "$dir")
-[ "$what" = mysql ] || programs "$work" "$final" mariadbd mariadb-install-db mariadb-binlog mariadb-backup mbstream mariadb mariadb-admin
+[ "$what" = mysql ] || programs "$work" "$final" mariadbd mariadb-install-db
 mv -T "$work" "$dir" 2>/dev/null || [ -x "$dir/usr/sbin/$server" ]
 echo "$dir"
