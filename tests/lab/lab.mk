@@ -21,6 +21,15 @@ CLIENT_TIMEOUT ?= 5
 switchovers: all
 	BUILD=$(abspath $(BUILD)) HACTL=$(abspath $(BUILD))/hactl /usr/bin/python3 tests/lab/switchovers.py $(ROUNDS) $(DATABASE) $(CLIENT_TIMEOUT) 4
 
+# the suites that speak to MariaDB, with the one of Debian 13 instead of this machine's
+MARIADB_NEXT = planned or takeover or rejoin or gates or required or kills
+.PHONY: mariadb-next
+mariadb-next: all unit-build
+	own=$$(tests/mysql-root.sh $(abspath $(BUILD))/mariadb-root mariadb)/as-own && \
+	for t in replication_mysql rejoin sqlproc; do $$own $(BUILD)/unit/test_$$t || exit 1; done && \
+	BUILD=$(abspath $(BUILD)) HACTL=$(abspath $(BUILD))/hactl $$own /usr/bin/python3 -m pytest -q -p no:cacheprovider -n 2 tests/lab \
+		-k "($(MARIADB_NEXT)) and not MySQL"
+
 # what is shortened in `make lab`, at its full length
 .PHONY: lab-long
 lab-long: all
