@@ -51,6 +51,11 @@ char *xstrdup(const char *s);
 int file_read(const char *path, size_t max, char **out, size_t *len, struct err *e);
 /* Temporary file beside it, fsync, rename, fsync of the folder: after 0 the content survives a power cut. */
 int file_replace(const char *path, const void *data, size_t len, mode_t mode, struct err *e);
+/* The same for a file that is replaced often and waited for: the content before stays beside it as spare, and its place is written
+ * over next time, which as long as the length stays the same leaves the file system's journal one entry to write, not three. The caller
+ * removes the spare of an earlier process (file_spare): whether its exchange has reached the disk is not known. */
+int file_exchange(const char *path, const void *data, size_t len, mode_t mode, struct err *e);
+char *file_spare(const char *path);
 /* Reads a one-line secret (trailing newline removed). Refuses a file that others than its owner can read. */
 int secret_read(const char *path, char *out, size_t size, struct err *e);
 

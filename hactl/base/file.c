@@ -98,6 +98,56 @@ int file_replace(const char *path, const void *data, size_t len, mode_t mode, st
 	return 0;
 }
 
+char *file_spare(const char *path)
+{
+	return str_printf("%s.new", path);
+}
+
+/* fdatasync leaves out what nobody needs to read the data: an inode that is neither new nor longer is not written. */
+static int write_over(int fd, const void *data, size_t len, mode_t mode)
+{
+	struct stat st;
+	bool same;
+
+	if (fstat(fd, &st))
+		return -1;
+	same = st.st_size == (off_t)len && (st.st_mode & 07777) == mode;
+	if (write_all(fd, data, len))
+		return -1;
+	if (same)
+		return fdatasync(fd);
+	return ftruncate(fd, (off_t)len) || fchmod(fd, mode) || fsync(fd) ? -1 : 0;
+}
+
+/* ENOENT: there is none yet. EINVAL, ENOSYS: a file system, or a kernel, that cannot. */
+static int exchange(const char *tmp, const char *path)
+{
+	if (!renameat2(AT_FDCWD, tmp, AT_FDCWD, path, RENAME_EXCHANGE))
+		return 0;
+	return errno == ENOENT || errno == EINVAL || errno == ENOSYS ? rename(tmp, path) : -1;
+}
+
+/* A spare whose exchange may not have reached the disk is never written over: after a power cut it may be the file. */
+int file_exchange(const char *path, const void *data, size_t len, mode_t mode, struct err *e)
+{
+	auto_free char *tmp = file_spare(path);
+	auto_close int fd = open(tmp, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode);
+
+	if (fd < 0)
+		return err_set(e, "%s: cannot be written: %s", tmp, strerror(errno));
+	if (write_over(fd, data, len, mode)) {
+		err_set(e, "%s: cannot be written: %s", tmp, strerror(errno));
+		unlink(tmp);
+		return -1;
+	}
+	if (exchange(tmp, path) || sync_folder(path)) {
+		err_set(e, "%s: cannot be replaced: %s", path, strerror(errno));
+		unlink(tmp);
+		return -1;
+	}
+	return 0;
+}
+
 int secret_read(const char *path, char *out, size_t size, struct err *e)
 {
 	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);

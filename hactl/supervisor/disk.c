@@ -1,4 +1,5 @@
-/* disk.c - the core's few words that must survive a power cut: one small JSON file, replaced whole and fsynced, under a lock. */
+/* disk.c - the core's few words that must survive a power cut: one small JSON file, replaced whole and fsynced, under a lock.
+ * It is replaced four times while a planned change holds up writes. */
 #include "hactl/supervisor/private.h"
 
 #include <errno.h>
@@ -7,7 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { STATE_VERSION = 2 }; /* of the file: rises when a member is added that an older file lacks */
+enum {
+	STATE_VERSION = 2, /* of the file: rises when a member is added that an older file lacks */
+	STATE_BLOCK = 1024 /* its length is a multiple, so that it hardly ever changes: blanks before the last brace */
+};
 
 static int lock_state(struct sup *s, const char *dir, struct err *e)
 {
@@ -127,7 +131,7 @@ static int parse(const char *path, const char *text, size_t len, struct core_dis
 
 int disk_open(struct sup *s, const char *dir, struct core_disk *out, struct err *e)
 {
-	auto_free char *text = NULL;
+	auto_free char *text = NULL, *spare = NULL;
 	struct core_disk d = { .voted = NOBODY, .owner = NOBODY };
 	size_t len;
 
@@ -135,6 +139,9 @@ int disk_open(struct sup *s, const char *dir, struct core_disk *out, struct err 
 		return -1;
 	if ((size_t)snprintf(s->state_file, sizeof(s->state_file), "%s/authority.json", dir) >= sizeof(s->state_file))
 		return err_set(e, "state directory %.100s...: the name is too long", dir);
+	spare = file_spare(s->state_file);
+	if (unlink(spare) && errno != ENOENT)
+		return err_set(e, "%s: cannot be removed: %s", spare, strerror(errno));
 	if (access(s->state_file, F_OK)) {
 		if (errno != ENOENT)
 			return err_set(e, "%s: %s", s->state_file, strerror(errno));
@@ -149,8 +156,9 @@ int disk_open(struct sup *s, const char *dir, struct core_disk *out, struct err 
 
 int disk_store(struct sup *s, const struct core_disk *d, struct err *e)
 {
-	char text[1024 + SENTENCE_MAX * 6];
+	char text[4 * STATE_BLOCK + SENTENCE_MAX * 6];
 	auto_free char *dump = NULL;
+	size_t len, width;
 	json_t *o = json_pack("{s:i, s:i, s:i, s:b, s:b, s:b, s:o}", "version", STATE_VERSION, "voted", d->voted,
 		"owner", d->owner, "paused", d->paused, "pause_mine", d->pause_mine, "flap", d->flap, "pause_reason",
 		text_json(d->pause_reason));
@@ -163,8 +171,12 @@ int disk_store(struct sup *s, const struct core_disk *d, struct err *e)
 	json_decref(o);
 	if (!dump)
 		return err_set(e, "state could not be written as JSON");
-	snprintf(text, sizeof(text), "%s\n", dump);
-	return file_replace(s->state_file, text, strlen(text), 0600, e);
+	len = strlen(dump);
+	width = (len / STATE_BLOCK + 1) * STATE_BLOCK;
+	if (width >= sizeof(text))
+		return err_set(e, "state is too long to be written");
+	snprintf(text, sizeof(text), "%.*s%*s\n", (int)len - 1, dump, (int)(width - len), "}");
+	return file_exchange(s->state_file, text, width, 0600, e);
 }
 
 /* --- which etcd it was ------------------------------------------------------------------------------------------------------------- */

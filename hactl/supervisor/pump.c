@@ -69,12 +69,19 @@ static void notice_stall(struct sup *s)
 	q->ev.facts = &q->data.facts;
 }
 
+/* Two states one right after the other: nothing happens in between that would rest on the first alone. */
+static bool stored_by_the_next(const struct sup *s, size_t i)
+{
+	return i + 1 < s->out.n && s->out.act[i].kind == ACT_PERSIST && s->out.act[i + 1].kind == ACT_PERSIST;
+}
+
 static void run_actions(struct sup *s)
 {
 	bool drop = false;
 
 	for (size_t i = 0; i < s->out.n && !drop; i++)
-		perform(s, &s->out.act[i], &drop);
+		if (!stored_by_the_next(s, i))
+			perform(s, &s->out.act[i], &drop);
 }
 
 static void pump(struct sup *s)

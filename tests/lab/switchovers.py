@@ -7,11 +7,13 @@ answered for the address at once. A switchover that was refused or taken back (a
 """
 import collections
 import contextlib
+import datetime
 import os
 import re
 import shutil
 import signal
 import sys
+import time
 
 import flavour
 import pair as lab
@@ -43,10 +45,53 @@ def spread(name, values, unit="ms"):
     return f"{name:28} n={len(v):3}  min {v[0]:7.1f}  median {at(0.5):7.1f}  p90 {at(0.9):7.1f}  max {v[-1]:7.1f} {unit}"
 
 
+# Where the milliseconds of a pause go: marks in the two supervisors' logs, in the order in which they come; the node (of: 0 source, 1
+# target) and the moment, which is the line's own or, for begin, the step's beginning.
+MARKS = (
+    ("frozen", 0, "step mysql freeze done"), ("reached", 0, "step mysql reach done"), ("address gone", 0, "step address del done"),
+    ("Redis handed over", 0, "step redis handover done"), ("released", 0, "primary -> demoting"),
+    ("term taken", 1, "standby -> promoting"), ("databases open", 1, "step (mysql|redis) promote done"),
+    ("verified", 1, "step (mysql|redis) verify done"), ("gate open", 1, "step gate open done"),
+)
+
+
+def moments(log, since):
+    """Lines of a supervisor's log with their moments on the recorders' clock, from `since` on."""
+    ahead = time.time() - now()
+    for line in log.splitlines():
+        stamp = re.match(r"(\S+)Z ", line)
+        at = stamp and datetime.datetime.fromisoformat(stamp[1] + "+00:00").timestamp() - ahead
+        if at and at >= since - 0.002:
+            yield at, line
+
+
+def breakdown(logs, since, acks, target):
+    """(what, ms it took after what came before) from the freeze's beginning to the last writer's first row on the target."""
+    lines = [list(moments(log, since)) for log in logs]
+    begun = [at - float(re.search(r"after ([\d.]+) ms", line)[1]) / 1000 for at, line in lines[0] if MARKS[0][2] in line]
+    first = {}
+    for a in acks:
+        if a.server == target:
+            first.setdefault(a.thread, a.at)
+    if not begun or not first:
+        return []
+    out, before = [], begun[0]
+    for what, node, pattern in MARKS:
+        seen = [at for at, line in lines[node] if at >= begun[0] and re.search(pattern, line)]
+        if seen:
+            at = max(seen[:2]) if "|" in pattern else seen[0]
+            out.append((what, (at - before) * 1000))
+            before = at
+    out.append(("first writer served", (min(first.values()) - before) * 1000))
+    out.append(("last writer served", (max(first.values()) - min(first.values())) * 1000))
+    return out
+
+
 class Rounds:
     def __init__(self, pair, writer, sampler, threads):
         self.pair, self.writer, self.sampler, self.threads = pair, writer, sampler, threads
         self.pauses, self.steps = {k: [] for k in KINDS}, collections.defaultdict(list)
+        self.parts = collections.defaultdict(list)
         self.acked, self.gone = {k: set() for k in KINDS}, {k: set() for k in KINDS}
         self.bad = self.refused = 0
 
@@ -94,6 +139,12 @@ class Rounds:
         steps = re.findall(r"^  (\S.*?) +([\d.]+) ms", r.stdout, re.M)
         told = [e for e in self.pair.events(target) if e.get("kind") == "change"][-1:]
         steps += [(f"{step['name']} (there)", step["ms"]) for e in told for step in e["change"]["steps"]]
+        logs = []
+        for node in (source, target):
+            with open(f"{self.pair[node].dir}/log/hactl.log", encoding="utf-8") as log:
+                logs.append(log.read())
+        for name, ms in breakdown(logs, since, w.of("mysql"), SERVER_ID[target]):
+            self.parts[name].append(ms)
         for name, ms in steps:
             self.steps[name].append(float(ms))
         print(f"{number:3} {source} -> {target}  longest pause of a writer {pause['mysql']:6.1f} ms, Redis {pause['redis']:6.1f} ms; "
@@ -118,6 +169,9 @@ def main(rounds, database, timeout, threads):
         if r.pauses[k]:
             print("  " + spread(f"longest pause, {k}", r.pauses[k]))
     for name, values in r.steps.items():
+        print("  " + spread(name, values))
+    print("  where the time goes, each after the one before:")
+    for name, values in r.parts.items():
         print("  " + spread(name, values))
     print(f"  lost: {len(r.gone['mysql'])} of {len(r.acked['mysql'])} acknowledged rows, "
           f"{len(r.gone['redis'])} of {len(r.acked['redis'])} in Redis; {r.bad} rounds bad, {r.refused} refused or taken back")
