@@ -154,13 +154,6 @@ static const struct dialect dialects[] = {
 				[ST_NET_TIMEOUT] = "SET GLOBAL slave_net_timeout = %d",
 				[ST_FREEZE] = "SET /* %s */ GLOBAL read_only = 1",
 				[ST_UNFREEZE] = "SET GLOBAL read_only = 0",
-				[ST_TAKE_BACK] = "FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS",
-				/* DDL, or a table without transactions, written behind a waiting commit: "Cannot truncate the binary
-				 * log ... as unsafe statement is found", and the server does not start (seen with 10.11) */
-				[ST_NO_TAKE_BACK] =
-					"SELECT ID AS id, USER AS user FROM information_schema.PROCESSLIST WHERE COMMAND NOT IN ('Sleep', "
-					"'Daemon') AND USER <> SUBSTRING_INDEX(USER(), '@', 1) AND (STATE = 'Writing to binlog' OR INFO NOT RLIKE "
-					"'^[[:space:]]*(insert|update|delete|replace|commit|select|set|begin|start)([[:space:]]|$)')",
 				[ST_SESSIONS] = SESSIONS("information_schema.PROCESSLIST"),
 				[ST_PENDING] = PENDING("information_schema.PROCESSLIST"),
 				[ST_BUSY] = BUSY("information_schema.PROCESSLIST"),

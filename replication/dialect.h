@@ -30,9 +30,6 @@ enum stmt {
 	ST_NET_TIMEOUT, /* formats: seconds; how long a silent source is waited for */
 	ST_FREEZE,	/* formats: tag. Takes the server's write lock; bounded by lock_wait_timeout */
 	ST_UNFREEZE,
-	ST_TAKE_BACK,  /* what was acknowledged is on the disk: a kill then takes back what was not, and nothing else. Absent where
-			  recovery keeps that, too */
-	ST_NO_TAKE_BACK, /* rows (id, user): sessions whose statement recovery cannot take back, or may be one; absent as ST_TAKE_BACK */
 	ST_SESSIONS,   /* rows (id, user): client sessions that are neither ours nor replication's */
 	ST_PENDING,    /* formats: tag. Rows (id): connections that execute a freeze of that tag */
 	ST_OPEN,       /* formats: seconds. Rows (id, user, seconds): transactions that have written and wait for their client */

@@ -11,7 +11,6 @@ enum { MYSQL_SLOTS = 8, MYSQL_SLOTS_KEPT = 2, MYSQL_LOST_LOOKS = 50 };
 /* A promotion that is not done begins its text with one of these; enum db_outcome has them apart. */
 #define PROMOTE_MORE  "draining: "
 #define PROMOTE_WAITS "waiting: "
-#define DEMOTE_WAITS  "unacknowledged: "
 
 struct mysql_slot {
 	struct sqlproc *proc;

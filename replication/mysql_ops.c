@@ -31,7 +31,7 @@ struct mysql_call {
 	struct mysql *mysql;
 	struct mysql_slot *main, *freezing, *aborting; /* NULL once its answer is in */
 	struct timer *eve;			       /* of a freeze's deadline */
-	bool retried, over, released, quiet, lost;     /* the last three: what the operation's arg says */
+	bool retried, over, released, quiet;	       /* the last two: what the operation's arg says */
 	enum db_outcome outcome;
 	char *text; /* the result */
 	char tag[48], *args;
@@ -93,7 +93,6 @@ static char *make_args(const struct mysql_call *c, const char *position)
 	json_object_set_new(o, "brief", json_boolean(c->mysql->forgetting != NULL));
 	json_object_set_new(o, "released", json_boolean(c->released));
 	json_object_set_new(o, "quiet", json_boolean(c->quiet));
-	json_object_set_new(o, "lost", json_boolean(c->lost));
 	json_object_set_new(o, "events", json_boolean(t->events));
 	json_object_set_new(o, "required", json_boolean(t->semi_required));
 	if (position)
@@ -154,18 +153,16 @@ static void settle(struct mysql_call *c, enum db_outcome outcome, const char *te
 	c->over = true;
 }
 
-/* A promotion or a demotion may come back before it is done. */
+/* A promotion may come back before it is done. */
 static void settle_ok(struct mysql_call *c, const char *out)
 {
 	static const struct {
-		enum db_op op;
 		const char *begin;
 		enum db_outcome outcome;
-	} unfinished[] = { { OP_PROMOTE, PROMOTE_MORE, DB_MORE }, { OP_PROMOTE, PROMOTE_WAITS, DB_WAITS },
-		{ OP_DEMOTE, DEMOTE_WAITS, DB_WAITS } };
+	} unfinished[] = { { PROMOTE_MORE, DB_MORE }, { PROMOTE_WAITS, DB_WAITS } };
 
-	for (size_t i = 0; i < ARRAY_LEN(unfinished); i++)
-		if (c->base.op == unfinished[i].op && str_starts(out, unfinished[i].begin)) {
+	for (size_t i = 0; c->base.op == OP_PROMOTE && i < ARRAY_LEN(unfinished); i++)
+		if (str_starts(out, unfinished[i].begin)) {
 			settle(c, unfinished[i].outcome, out + strlen(unfinished[i].begin));
 			return;
 		}
@@ -226,9 +223,6 @@ static void on_main(void *arg, const struct sql_reply *r)
 		release(c, &c->freezing);
 	} else if (r->status == SQL_OK) {
 		settle_ok(c, r->out);
-		if (c->base.op == OP_DEMOTE &&
-			c->outcome == DB_WAITS) /* the server goes on with it; nothing is to be told */
-			release(c, &c->freezing);
 	} else {
 		settle(c, r->status == SQL_TIMEOUT ? DB_TIMED_OUT : DB_FAILED, r->text);
 	}
@@ -304,7 +298,6 @@ struct db_call *mysql_start(struct db *d, enum db_op op, const char *arg_text, u
 	c->mysql = m;
 	c->released = op == OP_PROMOTE && arg_text && strstr(arg_text, "released");
 	c->quiet = op == OP_PRECHECK && arg_text;
-	c->lost = op == OP_DEMOTE && arg_text;
 	snprintf(c->tag, sizeof(c->tag), "hactl freeze %d-%u", (int)getpid(), ++m->tags);
 	c->args = make_args(c, arg_text);
 	c->next = m->calls;

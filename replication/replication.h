@@ -87,10 +87,7 @@ enum db_op {
 	OP_POSITION, /* result text: executed position (MySQL GTID set / MariaDB gtid_binlog_pos; Redis offset) */
 	OP_REACH,    /* arg: a position; waits until this server has executed it */
 	OP_RECEIVE,  /* MySQL. arg: a position; waits until this replica has it: executed, or received and kept for the applier */
-	OP_DEMOTE, /* live old primary: freeze started, clients ended, semi-sync source off, freeze awaited. Dead: fine. MySQL: with an arg
-		      ("lost": the term is over, nothing is handed over) a server whose recovery takes back what nobody acknowledged is
-		      left alone while commits wait here and no acknowledgement comes: DB_WAITS. What it has acknowledged is on its
-		      disk then, also through a kill; without a kill, start it again, without the arg */
+	OP_DEMOTE, /* live old primary: freeze started, clients ended, semi-sync source off, freeze awaited. Dead: fine */
 	OP_FOLLOW,   /* replicate from peer_host unless diverged ("diverged: …"); read-only first; idempotent */
 	OP_HANDOVER, /* Redis, on the master: FAILOVER to the peer, awaited, clients ended */
 	OP_RECLAIM,  /* Redis, undo of HANDOVER: master again, peer follows */
@@ -118,7 +115,7 @@ enum db_outcome {
 	DB_FAILED,
 	DB_TIMED_OUT, /* may still happen on the server */
 	DB_MORE,      /* OP_PROMOTE: not done yet; text says what is left */
-	DB_WAITS      /* the same, and nothing has moved meanwhile; and OP_DEMOTE */
+	DB_WAITS      /* the same, and nothing has moved meanwhile */
 };
 typedef void db_done_fn(void *arg, enum db_outcome outcome, us_t took_us, const char *text);
 

@@ -59,8 +59,6 @@ bool applier_waits(const struct channel *c); /* for a lock that somebody else ho
 enum writes { WRITES_OPEN, WRITES_HALF, WRITES_SHUT };
 int read_only(struct task *t, struct err *e);				 /* enum writes, or -1 */
 int set_semi_source(struct task *t, bool on, struct err *e);		 /* absent plugin: fine when off */
-/* A counter of the source side: "clients", "wait_sessions", "yes_tx". -1 with e. */
-int64_t semi_counter(struct task *t, const struct semi_words *w, const char *name, struct err *e);
 int semi_source_wait(struct task *t, struct err *e); /* on, and every commit waits for a replica, however long it takes */
 int executed_set(struct task *t, char *out, size_t size, struct err *e); /* all of this server's history */
 /* Has the applier executed all that was received? */

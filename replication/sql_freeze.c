@@ -3,7 +3,6 @@
  * The bound stands on the server: lock_wait_timeout, and KILL QUERY by routine_abort from a second connection. A statement that only its
  * client gave up would fire later. Idle transactions and long SELECTs do not hold it up; LOCK TABLES and running writes do.
  */
-#include "replication/mysql.h"
 #include "replication/routines.h"
 
 #include <errno.h>
@@ -170,50 +169,12 @@ static int freeze_progress(struct task *t, struct err *e)
  * acknowledgements). Only a freeze that is held up by such a commit is worth that second; otherwise the caller turns it off afterwards. */
 static const us_t patience = 30 * US_PER_MS;
 
-/* Commits that wait for an acknowledgement that does not come: how many; 0: none, or they move, or recovery would not take them back; -1
- * with e. MariaDB's does when the server starts as a semi-sync replica (MDEV-21117): prepared transactions at the end of the binary log go,
- * and the log is cut there. A transaction may be visible and acknowledged here and only prepared on the disk: hence the flush before. */
-static const us_t no_ack = 100 * US_PER_MS, no_ack_at_most = 500 * US_PER_MS;
-
-static bool can_be_taken_back(struct task *t)
-{
-	struct err why;
-	json_t *sets = sql_fetch(t->db, &why, task_stmt(t, ST_NO_TAKE_BACK));
-	bool none = sets && json_array_size(json_array_get(sets, 0)) == 0;
-
-	json_decref(sets);
-	return none && sql_run(t->db, &why, task_stmt(t, ST_TAKE_BACK)) == 0;
-}
-
-static int64_t unacknowledged(struct task *t, struct err *e)
-{
-	us_t begun = now_us(), since = begun;
-	const struct semi_words *w = task_stmt(t, ST_TAKE_BACK) ? semi_words_of(t->db, e) : NULL;
-	int64_t waiting, acked, before = -1;
-
-	if (!w)
-		return 0;
-	do {
-		int frozen = freeze_progress(t, e);
-		waiting = frozen < 0 ? -1 : frozen == FROZEN ? 0 : semi_counter(t, w, "wait_sessions", e);
-		acked = waiting > 0 ? semi_counter(t, w, "yes_tx", e) : -1;
-		if (waiting <= 0 || acked < 0)
-			return waiting ? -1 : 0;
-		if (acked != before)
-			since = now_us();
-		before = acked;
-		nap(5 * US_PER_MS);
-	} while (now_us() - since < no_ack && now_us() - begun < no_ack_at_most && task_left(t));
-	return now_us() - since >= no_ack && can_be_taken_back(t) ? waiting : 0;
-}
-
 int routine_demote(void *db, const char *args, char *out, size_t cap, struct err *e)
 {
 	auto_task struct task t;
 	char refused[128] = "", events[SENTENCE_MAX] = "";
 	size_t ended = 0;
 	bool released = false;
-	int64_t waiting;
 	us_t semi_at;
 	int now;
 
@@ -223,11 +184,6 @@ int routine_demote(void *db, const char *args, char *out, size_t cap, struct err
 		nap(US_PER_MS);
 	if (now <= NOT_BEGUN)
 		return now < 0 ? -1 : err_set(e, "the freeze did not begin in time");
-	if (now == BEGUN && task_bool(&t, "lost") && (waiting = unacknowledged(&t, e)))
-		return waiting < 0 ? -1
-				   : task_say(&t,
-					     DEMOTE_WAITS "%lld commits wait for an acknowledgement that does not come",
-					     (long long)waiting);
 	semi_at = now_us() + (t.dialect->mariadb ? 0 : patience);
 	do {
 		if (end_sessions(&t, &ended, refused, sizeof(refused), e) < 0)

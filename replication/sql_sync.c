@@ -7,14 +7,14 @@
 static const unsigned long beyond_reach_ms =
 	4294967295ul; /* 49 days; hactl alone lets a primary run without its standby */
 
-int64_t semi_counter(struct task *t, const struct semi_words *w, const char *name, struct err *e)
+static int64_t clients(struct task *t, const struct semi_words *w, struct err *e)
 {
 	char v[64];
 	/* SHOW STATUS has the value in its second column; both dialects have the same name in these tables */
 	if (sql_value(t->db, v, sizeof(v), e,
-		    "SELECT VARIABLE_VALUE FROM %s WHERE VARIABLE_NAME = 'Rpl_semi_sync_%s_%s'",
+		    "SELECT VARIABLE_VALUE FROM %s WHERE VARIABLE_NAME = 'Rpl_semi_sync_%s_clients'",
 		    t->dialect->mariadb ? "information_schema.GLOBAL_STATUS" : "performance_schema.global_status",
-		    w->source, name) < 0)
+		    w->source) < 0)
 		return -1;
 	return strtoll(v, NULL, 10);
 }
@@ -52,7 +52,7 @@ int routine_sync_on(void *db, const char *args, char *out, size_t cap, struct er
 	if (!w)
 		return -1;
 	/* a client must be registered before commits begin to wait for one */
-	while ((n = semi_counter(&t, w, "clients", e)) == 0 && task_left(&t))
+	while ((n = clients(&t, w, e)) == 0 && task_left(&t))
 		nanosleep(&pause, NULL);
 	if (n <= 0)
 		return n < 0 ? -1 : err_set(e, "no semi-sync replica is connected to this server");

@@ -227,7 +227,6 @@ struct core_action {
 				  another one (what it had received, or semi-sync, may be gone with the restart); 0 any */
 	bool released;	       /* STEP_MYSQL_PROMOTE: the term was won by the other's word, so its databases are shut and nothing more
 				  arrives: replication may be ended behind the promotion */
-	bool lost;	       /* STEP_MYSQL_DEMOTE: authority is over and nothing will be handed over by this node's word */
 	us_t took_us;
 	int64_t rev;
 	enum role from, to;

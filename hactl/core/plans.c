@@ -311,7 +311,6 @@ static void dispatch(struct core *c, struct run_step *s)
 		      : s->def->action == STEP_MYSQL_UNFREEZE ? c->frozen_db
 							      : 0;
 	a->released = s->def->action == STEP_MYSQL_PROMOTE && c->won_by_word;
-	a->lost = s->def->action == STEP_MYSQL_DEMOTE && !c->release_after;
 	if (s->def->action == STEP_MYSQL_FREEZE)
 		c->frozen_db = may_unfreeze(c) ? c->facts.db_start : NO_SERVER;
 }

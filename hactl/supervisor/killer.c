@@ -6,7 +6,7 @@
  * see there is mysql.kill_command.
  *
  * Only a server that was last seen taking writes is killed, and not one that merely refuses our account: then nobody knows that it is
- * stuck. And one that holds commits nobody acknowledged, which its recovery takes back, when the other node serves (steps.c).
+ * stuck.
  */
 #include "hactl/supervisor/private.h"
 
@@ -24,15 +24,7 @@
 
 static const char *const names[] = { "mysqld", "mariadbd", NULL };
 
-/* what it is killed for */
-struct offence {
-	const char *now, *then;
-};
-static const struct offence writes = { "does not stop writing", "did not stop writing" },
-			    holds_back = { "holds what nobody acknowledged", "held what nobody acknowledged" };
-
 struct killing {
-	const struct offence *offence;
 	struct running *r;
 	us_t at;
 	pid_t pid;
@@ -138,10 +130,11 @@ static void ended(struct killing *k, const char *trouble)
 		snprintf(what, sizeof(what), "process %d", (int)k->pid);
 	STR_COPY(text, trouble);
 	if (trouble[0])
-		hooks_alert(s, LOG_LVL_ERROR, "mysql on %s %s and could not be killed (%s, %.0f ms): %s; %s", node,
-			k->offence->now, what, ms, trouble, k->why);
+		hooks_alert(s, LOG_LVL_ERROR,
+			"mysql on %s does not stop writing and could not be killed (%s, %.0f ms): %s; %s", node, what,
+			ms, trouble, k->why);
 	else
-		hooks_alert(s, LOG_LVL_WARN, "mysql on %s %s and was killed (%s, %.0f ms): %s", node, k->offence->then,
+		hooks_alert(s, LOG_LVL_WARN, "mysql on %s did not stop writing and was killed (%s, %.0f ms): %s", node,
 			what, ms, k->why);
 	drop(k);
 	forget(&s->victim);
@@ -221,7 +214,7 @@ static bool stuck(const struct sup *s, enum db_outcome outcome)
 	       (outcome == DB_TIMED_OUT || v->hung_since || v->facts.life == DB_UP);
 }
 
-static bool begin(struct running *r, const struct offence *offence, const char *why)
+bool killer_start(struct running *r, enum db_outcome outcome, const char *why)
 {
 	struct sup *s = r->s;
 	us_t left = r->deadline - now_us() - AFTERWARDS;
@@ -229,10 +222,9 @@ static bool begin(struct running *r, const struct offence *offence, const char *
 	struct err e;
 	int bad;
 
-	if (!conf_of(s)->kill_stuck || r->killed || left <= 0)
+	if (!conf_of(s)->kill_stuck || r->killed || left <= 0 || !stuck(s, outcome))
 		return false;
 	k = r->killing = xcalloc(1, sizeof(*k));
-	k->offence = offence;
 	r->killed = true;
 	k->r = r;
 	k->at = now_us();
@@ -240,23 +232,10 @@ static bool begin(struct running *r, const struct offence *offence, const char *
 	bad = conf_of(s)->kill_command[0] ? run_command(k, left, &e) : send_kill(k, left, &e);
 	if (!bad)
 		return true;
-	hooks_alert(s, LOG_LVL_ERROR, "mysql on %s %s and is not killed: %s", s->conf->node[s->me].name, offence->now,
-		e.text);
+	hooks_alert(s, LOG_LVL_ERROR, "mysql on %s does not stop writing and is not killed: %s",
+		s->conf->node[s->me].name, e.text);
 	drop(k);
 	return false;
-}
-
-bool killer_start(struct running *r, enum db_outcome outcome, const char *why)
-{
-	return stuck(r->s, outcome) && begin(r, &writes, why);
-}
-
-/* Not by mysql.kill_command: a container that was killed by its own tool is not started again by it. */
-bool killer_take_back(struct running *r, const char *why)
-{
-	bool known = r->s->victim.pid > 0 && !conf_of(r->s)->kill_command[0];
-
-	return known && begin(r, &holds_back, why);
 }
 
 void killer_cancel(struct running *r)

@@ -52,7 +52,6 @@ struct running {
 	struct timer *again;  /* fence: asks once more */
 	bool off_done;	      /* fence: the command says it has switched the other off; not yet confirmed */
 	bool released;	      /* as struct core_action.released */
-	bool lost;	      /* as struct core_action.lost, until it is known that no kill helps */
 	char said[SENTENCE_MAX]; /* precheck: what will be cut short */
 	struct killing *killing; /* mysql demote: the server is being killed */
 	bool killed;
@@ -241,8 +240,6 @@ void events_close(struct sup *s);
 
 /* killer.c - a local MySQL that does not stop writing is killed */
 void killer_observed(struct sup *s, const struct db_facts *f); /* every look at it */
-/* The demotion r found commits that nobody acknowledges, which a kill takes back. True as killer_start. */
-bool killer_take_back(struct running *r, const char *why);
 us_t killer_patience(const struct sup *s, us_t left);	       /* how long its demotion may take before that */
 /* The demotion r of it ended badly. True: it is being killed, steps_killed() follows. */
 bool killer_start(struct running *r, enum db_outcome outcome, const char *why);

@@ -239,27 +239,6 @@ static bool unfinished(enum db_outcome outcome)
 	return outcome == DB_MORE || outcome == DB_WAITS;
 }
 
-/* --- a demotion that finds what nobody acknowledged ---------------------------------------------------------------------------------- */
-
-static const us_t takeover_told = US_PER_SEC; /* for so long the other node's word is awaited that it is primary */
-
-/* Ended by a kill, the waiting commits are taken back and this server can follow; ended with their sessions, they stay, here alone. Only
- * when the other node says that it serves: then nothing here will be needed that it has not. */
-static bool take_back(struct running *r, const char *text, struct err *e)
-{
-	struct core_view v;
-
-	core_look(r->s->core, now_us(), &v);
-	if (v.peer == PEER_ALIVE && v.peer_role == ROLE_PRIMARY && v.primary == r->s->peer) {
-		if (killer_take_back(r, text))
-			return true;
-		r->lost = false;
-	} else if (now_us() - r->started > takeover_told) {
-		r->lost = false;
-	}
-	return next_stage(r, e);
-}
-
 static void on_operation(void *arg, enum db_outcome outcome, us_t took, const char *text)
 {
 	struct running *r = arg;
@@ -271,9 +250,7 @@ static void on_operation(void *arg, enum db_outcome outcome, us_t took, const ch
 			(double)took / 1000);
 	r->call = NULL;
 	v->ops--;
-	if (outcome == DB_WAITS && r->kind == STEP_MYSQL_DEMOTE && take_back(r, text, &e))
-		return;
-	if (unfinished(outcome) && r->kind != STEP_MYSQL_DEMOTE && drain_on(r, outcome, text, &e))
+	if (unfinished(outcome) && drain_on(r, outcome, text, &e))
 		return;
 	if (unfinished(outcome)) {
 		outcome = DB_FAILED;
@@ -311,11 +288,7 @@ static bool next_stage(struct running *r, struct err *e)
 	us_t left = r->deadline - now_us();
 	bool drains = g->op == OP_PROMOTE && g->kind == DB_MYSQL;
 	char until[40];
-	const char *arg = g->op == OP_RECEIVE					 ? r->reach
-			  : g->op == OP_REACH					 ? s->frozen_at
-			  : drains						 ? until
-			  : r->lost && g->op == OP_DEMOTE && g->kind == DB_MYSQL ? "lost"
-										 : NULL;
+	const char *arg = g->op == OP_RECEIVE ? r->reach : g->op == OP_REACH ? s->frozen_at : drains ? until : NULL;
 
 	if (left <= 0) {
 		err_set(e, "no time was left for %s", db_op_names[g->op]);
@@ -345,13 +318,9 @@ static bool next_stage(struct running *r, struct err *e)
 
 void steps_killed(struct running *r, const char *trouble)
 {
-	bool again = trouble[0] && r->lost; /* as if nothing could have been taken back */
 	struct err e = { "" };
 
-	r->lost = false;
-	if (again)
-		r->killed = false;
-	if (trouble[0] && !again)
+	if (trouble[0])
 		steps_end(r, STEP_FAILED, trouble);
 	else if (!next_stage(r, &e)) /* dead, or started again already: then it is frozen */
 		steps_end(r, STEP_FAILED, e.text);
@@ -374,8 +343,7 @@ void steps_start(struct sup *s, const struct core_action *a)
 		.kind = a->step,
 		.started = now,
 		.until = a->until,
-		.released = a->released,
-		.lost = a->lost };
+		.released = a->released };
 	r->timeout = a->timeout_us;
 	r->deadline = now + a->timeout_us;
 	/* the core was right when it asked; a stall since then may have ended the authority */

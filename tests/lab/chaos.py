@@ -284,18 +284,8 @@ class Stage:
         blockers = [b for n in NODES for b in seen[n]["failover"]["blockers"]]
         return {seen[n]["role"] for n in NODES} == {"primary", "standby"} and all("not in sync" in b for b in blockers)
 
-    def revive(self):
-        """A server that hactl killed for what nobody had acknowledged: its unit starts it again. Not in the midst of a reseed."""
-        for n in NODES:
-            if n in self.faults.off or self.pair[n].alive("mysql"):
-                continue
-            last = [e["text"] for e in self.pair.events(n) if "nobody acknowledged and was killed" in e["text"] or "are replaced by" in e["text"]]
-            if last and "was killed" in last[-1]:
-                self.pair.start(n, "mysql")
-
     def look(self, seen, since):
         """(primary or None, quarantined or None, since when quarantine has lasted)"""
-        self.revive()
         for n in NODES:
             try:
                 seen[n] = self.pair.status(n)

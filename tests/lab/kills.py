@@ -106,9 +106,8 @@ class Stage(chaos.Stage):
         """How the killed node came to stand by again."""
         if told["primary"] == told["first"]:
             return "stayed"
-        said = [e["text"] for e in self.journal(told["start"], now()) if e["node"] == told["first"]]
-        told["taken back"] = any("nobody acknowledged and was killed" in text for text in said)
-        return "reseeded" if any("are replaced by those of" in text for text in said) else "followed"
+        replaced = [e for e in self.journal(told["start"], now()) if e["node"] == told["first"] and "are replaced by those of" in e["text"]]
+        return "reseeded" if replaced else "followed"
 
     def journal(self, since, until):
         """What both nodes wrote down, in order."""
@@ -124,8 +123,7 @@ class Stage(chaos.Stage):
 def line(told):
     moved = " -> ".join(told["reigns"]) if len(told["reigns"]) > 1 else f"{told['primary']} stays"
     gap, later = ((e - b) * 1000 for b, e in told["pauses"])
-    return (f"{moved} | gap {gap:.0f} ms, later {later:.0f} ms | redundant after {told['well']:.1f} s ({told['how']}"
-            f"{', what nobody acknowledged was taken back by a kill' if told.get('taken back') else ''}), "
+    return (f"{moved} | gap {gap:.0f} ms, later {later:.0f} ms | redundant after {told['well']:.1f} s ({told['how']}), "
             f"{told['healed'] + told['well'] - told['killed']:.1f} s after the kill | equal after {told['equal']:.1f} s")
 
 

@@ -389,24 +389,6 @@ static void demote_under_load(void **state)
 	writers_check(&w, &b);
 }
 
-/* MariaDB: the waiting sessions are left for a kill, and not when DDL may follow them in the binary log: such a server would not start. */
-static MYSQL *leaves_what_a_kill_takes_back(void)
-{
-	static const char create[] = "CREATE TABLE app.behind (a INT)";
-	struct result r = op_run(da, OP_DEMOTE, "lost", 5 * US_PER_SEC);
-	assert_int_equal(r.outcome, DB_WAITS);
-	assert_non_null(strstr(r.text, "commits wait"));
-	assert_int_not_equal(
-		atoi(root_ask(&a, "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = 'app'")), 0);
-	MYSQL *ddl = sql_as(&a, "root", "");
-	assert_int_equal(mysql_send_query(ddl, create, sizeof(create) - 1), 0);
-	for (us_t end = now_us() + LAB_BOUND; atoi(root_ask(&a, "SELECT COUNT(*) FROM information_schema.PROCESSLIST "
-								"WHERE INFO LIKE 'CREATE TABLE%'")) == 0 &&
-					      now_us() < end;)
-		lab_turn();
-	return ddl;
-}
-
 /* The other node is gone: every commit waits for it, in semi-sync's wait. None of them may be acknowledged by the demotion. */
 static void demote_acknowledges_nothing(void **state)
 {
@@ -419,10 +401,7 @@ static void demote_acknowledges_nothing(void **state)
 								"WHERE STATE LIKE 'Waiting for semi-sync%'")) == 0 &&
 					      now_us() < end;)
 		lab_turn();
-	MYSQL *ddl = mysql_root() ? NULL : leaves_what_a_kill_takes_back();
-	op_ok(da, OP_DEMOTE, ddl ? "lost" : NULL);
-	if (ddl)
-		mysql_close(ddl);
+	op_ok(da, OP_DEMOTE, NULL);
 	for (int i = 0; i < WRITERS; i++)
 		print_message("  writer %d: %d rows acknowledged\n", i, w.shared[i].acked);
 	kill(b.pid, SIGCONT);
