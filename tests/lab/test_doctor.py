@@ -66,7 +66,7 @@ def in_order(pair):
     """What the lab does for speed, undone; what hactl itself sets when it makes a replica."""
     for node in NODES:
         pair.sql(node, "SET GLOBAL sync_binlog=1")
-        pair.sql(node, "SET GLOBAL innodb_flush_log_at_trx_commit=1")
+        pair.sql(node, f"SET GLOBAL innodb_flush_log_at_trx_commit={3 if isinstance(pair.database, MariaDB) else 1}")
         pair.redis(node, "CONFIG", "SET", "repl-timeout", "10", user="hactl")
     word = "slave" if pair.database.name == "MariaDB" else "replica"
     pair.sql("n2", f"SET GLOBAL {word}_net_timeout=5")

@@ -367,7 +367,11 @@ static inline struct result op_run(struct db *d, enum db_op op, const char *arg,
 
 static inline struct result op_ok(struct db *d, enum db_op op, const char *arg)
 {
-	struct result r = op_run(d, op, arg, 10 * US_PER_SEC);
+	us_t end = now_us() + LAB_BOUND;
+	struct result r;
+	do /* a promotion comes back while it drains */
+		r = op_run(d, op, arg, 10 * US_PER_SEC);
+	while ((r.outcome == DB_MORE || (op == OP_PROMOTE && r.outcome == DB_WAITS)) && now_us() < end);
 	if (r.outcome != DB_OK)
 		fail_msg("%s: outcome %d: %s", db_op_names[op], (int)r.outcome, r.text);
 	print_message("  %-12s %7.1f ms  %s\n", db_op_names[op], (double)r.took / 1000, r.text);

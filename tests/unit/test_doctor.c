@@ -6,7 +6,7 @@
 static const char maria_doc[] =
 	"{'name': 'MariaDB', 'mariadb': true, 'number': 101119, 'trouble': {}, 'replica': [], 'roles': [],"
 	" 'variables': {'log_bin': 'ON', 'gtid_strict_mode': 'ON', 'log_slave_updates': 'ON', 'binlog_format': 'ROW',"
-	" 'server_id': '1', 'read_only': 'OFF', 'sync_binlog': '1', 'innodb_flush_log_at_trx_commit': '1',"
+	" 'server_id': '1', 'read_only': 'OFF', 'sync_binlog': '1', 'innodb_flush_log_at_trx_commit': '3',"
 	" 'slave_net_timeout': '5', 'event_scheduler': 'ON', 'replicate_do_db': '', 'rpl_semi_sync_master_enabled': "
 	"'OFF',"
 	" 'rpl_semi_sync_slave_enabled': 'ON', 'rpl_semi_sync_master_wait_point': 'AFTER_SYNC'},"
@@ -90,6 +90,10 @@ static const struct row rows[] = {
 		"SET GLOBAL sync_binlog = 1;" },
 	{ true, "{'variables': {'innodb_flush_log_at_trx_commit': '2'}}", "{}", "{}", false, "InnoDB log flushed",
 		SEV_WRONG, "2", "SET GLOBAL" },
+	{ true, "{'variables': {'innodb_flush_log_at_trx_commit': '1'}}", "{}", "{}", false, "InnoDB log flushed",
+		SEV_WRONG, "may be taken back", "innodb_flush_log_at_trx_commit = 3;" },
+	{ false, "{'variables': {'innodb_flush_log_at_trx_commit': '3'}}", "{}", "{}", false, "InnoDB log flushed",
+		SEV_WRONG, "3", "innodb_flush_log_at_trx_commit = 1;" },
 	/* the file, memory, and what is persisted */
 	{ true, "{'variables': {'read_only': 'ON'}}", "{'options': {'read_only': null}}", "{}", false,
 		"read-only after a restart", SEV_WRONG, "/etc/my.cnf", "read_only = ON" },
