@@ -28,7 +28,8 @@ void tool_free(struct tool *l)
 		free(l->arg[--l->n]);
 }
 
-/* MySQL's tool never asks for the key by itself, and caching_sha2_password needs it or TLS. */
+/* MySQL's tool never asks for the key by itself, and caching_sha2_password needs it or TLS. MariaDB's of 11.4 on asks for TLS unless told
+ * otherwise, and refuses a server without it. */
 static void tls_args(struct tool *l, const struct task *t)
 {
 	bool mariadb = t->dialect->mariadb, tls = task_bool(t, "repl_tls");
@@ -37,8 +38,8 @@ static void tls_args(struct tool *l, const struct task *t)
 		tool_arg(l, "--ssl-ca=%s", task_text(t, task_text(t, "tool")[0] ? "repl_ca_file" : "ca_file"));
 	if (tls)
 		tool_arg(l, mariadb ? "--ssl-verify-server-cert" : "--ssl-mode=VERIFY_IDENTITY");
-	else if (!mariadb)
-		tool_arg(l, "--get-server-public-key");
+	else
+		tool_arg(l, mariadb ? "--skip-ssl-verify-server-cert" : "--get-server-public-key");
 }
 
 void tool_init(struct tool *l, const struct task *t, bool own)

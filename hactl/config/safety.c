@@ -112,7 +112,12 @@ static void say_commits(struct lines *l, const struct conf *c, us_t alone)
 
 	if (!c->node[0].mysql.present)
 		return;
-	if (c->node[0].mysql.semi_sync == SEMI_SYNC_OFF)
+	if (c->node[0].mysql.semi_sync == SEMI_SYNC_OFF && c->node[0].mysql.max_unreceived)
+		line(l, "commits",
+			"wait for no standby; a failover may lose what it had not received: none happens by itself "
+			"when that is known to be more than %d transactions, or not known",
+			c->node[0].mysql.max_unreceived);
+	else if (c->node[0].mysql.semi_sync == SEMI_SYNC_OFF)
 		line(l, "commits", "wait for no standby; a failover may lose what it had not received");
 	else if (c->node[0].mysql.semi_sync == SEMI_SYNC_REQUIRED)
 		line(l, "commits",

@@ -76,7 +76,7 @@ class MariaDB:
     stop_receiving = "STOP SLAVE IO_THREAD"
     forget = ("STOP SLAVE", "RESET SLAVE ALL")
     follow = ("CHANGE MASTER TO master_host='{host}', master_user='repl', master_password='{repl}', master_use_gtid=slave_pos, "
-              "master_heartbeat_period=1, master_connect_retry=1", "START SLAVE")
+              "master_heartbeat_period=1, master_connect_retry=1, master_ssl=0", "START SLAVE")
     sql = _COMMON_SQL + """
 GRANT SLAVE MONITOR, BINLOG MONITOR, REPLICATION SLAVE ADMIN, REPLICATION MASTER ADMIN, READ_ONLY ADMIN, CONNECTION ADMIN,
     BINLOG ADMIN, RELOAD, PROCESS, EVENT, SET USER ON *.* TO hactl@'%';

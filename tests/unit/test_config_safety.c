@@ -106,6 +106,8 @@ static void test_what_is_missing_is_said(void **state)
 	SAYS(&c, "enforcement", "there is no virtual IP");
 	c.node[0].mysql.semi_sync = SEMI_SYNC_OFF;
 	SAYS(&c, "commits", "may lose what it had not received");
+	c.node[0].mysql.max_unreceived = 9;
+	SAYS(&c, "commits", "known to be more than 9 transactions, or not known");
 	c.node[0].mysql.present = false;
 	assert_string_equal(said(&c, "commits"), "");
 }
