@@ -56,11 +56,32 @@ static void dump_value(FILE *f, const struct draft *d, const struct key *k, enum
 	}
 }
 
+static bool plain(const struct key *k)
+{
+	return k->kind != KIND_GROUP && k->kind != KIND_GROUPS && k->kind != KIND_VALUES && k->kind != KIND_LINKS;
+}
+
+/* Nothing, zero, the first word: left out, so that a later version's further keys change nothing as long as nobody writes them. Two nodes of
+ * neighbouring versions form a pair. */
+static bool blank(const struct key *k, const char *at)
+{
+	bool number = k->kind == KIND_INT || k->kind == KIND_NODE || k->kind == KIND_PROBE ||
+		      (k->kind == KIND_WORD && k->size == sizeof(int));
+
+	if (k->kind == KIND_BOOL)
+		return !k->size || !*(const bool *)at;
+	if (k->kind == KIND_DURATION)
+		return !*(const us_t *)(const void *)at;
+	return number ? !*(const int *)(const void *)at : !*at;
+}
+
 static void dump_key(FILE *f, const struct draft *d, const struct key *k, const void *base)
 {
 	const char *at = (const char *)base + k->offset;
 	int n = k->counted ? *(const int *)(const void *)((const char *)base + k->count) : (int)k->max;
 
+	if (plain(k) && blank(k, at))
+		return;
 	fprintf(f, "%s=", k->name);
 	if (k->kind == KIND_GROUP) {
 		if (k->marked)
