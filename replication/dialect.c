@@ -127,11 +127,12 @@ static const struct dialect dialects[] = {
 		.text =
 			{
 				[ST_OBSERVE] =
-					"SELECT VERSION() AS version, @@global.server_id AS origin, @@global.read_only AS read_only, @@global.gtid_binlog_state AS executed, "
-					"@@global.pid_file AS pid_file, @@global.max_connections AS max_connections, "
-					"@@global.gtid_slave_pos AS applied, '' AS purged, "
-					"(SELECT FLOOR(UNIX_TIMESTAMP() - VARIABLE_VALUE) FROM information_schema.GLOBAL_STATUS "
-					"WHERE VARIABLE_NAME = 'UPTIME') AS db_start, "
+					"SELECT VERSION() AS version, @@global.server_id AS origin, @@global.read_only "
+					"AS read_only, @@global.gtid_binlog_state AS executed, @@global.pid_file AS "
+					"pid_file, @@global.max_connections AS max_connections, "
+					"@@global.gtid_slave_pos AS applied, '' AS purged, (SELECT "
+					"FLOOR(UNIX_TIMESTAMP() - VARIABLE_VALUE) FROM "
+					"information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'UPTIME') AS db_start, "
 					/* not the process list: each look at it makes a table on disk, and 10.11 has been seen to
 					 * end by signal 11 when somebody cleaned its tmpdir at that moment */
 					"(SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS "
@@ -154,10 +155,11 @@ static const struct dialect dialects[] = {
 				[ST_FORGET] = "RESET SLAVE ALL",
 				/* without binary log of its own position (restored backup) gtid_slave_pos is already the right one */
 				[ST_BEFORE_SOURCE] =
-					"SET GLOBAL gtid_slave_pos = IF(@@global.gtid_binlog_pos = '', @@global.gtid_slave_pos, "
-					"@@global.gtid_binlog_pos)",
-				[ST_SOURCE] = "CHANGE MASTER TO MASTER_HOST = %s, MASTER_PORT = %d, MASTER_USER = %s, MASTER_PASSWORD = %s, "
-					      "MASTER_USE_GTID = slave_pos, MASTER_CONNECT_RETRY = 1, MASTER_HEARTBEAT_PERIOD = 1, %s",
+					"SET GLOBAL gtid_slave_pos = IF(@@global.gtid_binlog_pos = '', "
+					"@@global.gtid_slave_pos, @@global.gtid_binlog_pos)",
+				[ST_SOURCE] = "CHANGE MASTER TO MASTER_HOST = %s, MASTER_PORT = %d, MASTER_USER = %s, "
+					      "MASTER_PASSWORD = %s, MASTER_USE_GTID = slave_pos, MASTER_CONNECT_RETRY "
+					      "= 1, MASTER_HEARTBEAT_PERIOD = 1, %s",
 				[ST_SOURCE_TLS] = "MASTER_SSL = 1, MASTER_SSL_CA = %s, MASTER_SSL_VERIFY_SERVER_CERT = 1",
 				[ST_SOURCE_PLAIN] = "MASTER_SSL = 0",
 				[ST_NET_TIMEOUT] = "SET GLOBAL slave_net_timeout = %d",
@@ -172,8 +174,9 @@ static const struct dialect dialects[] = {
 				[ST_EVENT_AWAY] = "DISABLE ON SLAVE",
 				/* shows only our own account's row unless it may read the grant tables */
 				[ST_PRIVILEGED] =
-					"SELECT p.ID AS id, p.USER AS user FROM information_schema.PROCESSLIST p JOIN (SELECT DISTINCT "
-					"GRANTEE FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE IN ('SUPER', 'READ_ONLY ADMIN', "
+					"SELECT p.ID AS id, p.USER AS user FROM information_schema.PROCESSLIST p JOIN "
+					"(SELECT DISTINCT GRANTEE FROM information_schema.USER_PRIVILEGES WHERE "
+					"PRIVILEGE_TYPE IN ('SUPER', 'READ_ONLY ADMIN', "
 					"'READ ONLY ADMIN')) g ON g.GRANTEE LIKE CONCAT('''', p.USER, '''@%%') WHERE " NOT_CLIENTS,
 			},
 	},
@@ -190,9 +193,10 @@ static const struct dialect dialects[] = {
 				[ST_START_RECEIVER] = "START REPLICA IO_THREAD",
 				[ST_STOP_RECEIVER] = "STOP REPLICA IO_THREAD",
 				[ST_FORGET] = "RESET REPLICA ALL",
-				[ST_SOURCE] = "CHANGE REPLICATION SOURCE TO SOURCE_HOST = %s, SOURCE_PORT = %d, SOURCE_USER = %s, "
-					      "SOURCE_PASSWORD = %s, SOURCE_AUTO_POSITION = 1, SOURCE_CONNECT_RETRY = 1, SOURCE_RETRY_COUNT = "
-					      "86400, SOURCE_HEARTBEAT_PERIOD = 1, %s",
+				[ST_SOURCE] = "CHANGE REPLICATION SOURCE TO SOURCE_HOST = %s, SOURCE_PORT = %d, "
+					      "SOURCE_USER = %s, SOURCE_PASSWORD = %s, SOURCE_AUTO_POSITION = 1, "
+					      "SOURCE_CONNECT_RETRY = 1, SOURCE_RETRY_COUNT = 86400, "
+					      "SOURCE_HEARTBEAT_PERIOD = 1, %s",
 				[ST_SOURCE_TLS] = "SOURCE_SSL = 1, SOURCE_SSL_CA = %s, SOURCE_SSL_VERIFY_SERVER_CERT = 1",
 				[ST_SOURCE_PLAIN] = "SOURCE_SSL = 0, GET_SOURCE_PUBLIC_KEY = 1",
 				[ST_EVENT_AWAY] = "DISABLE ON REPLICA",
@@ -213,9 +217,9 @@ static const struct dialect dialects[] = {
 				[ST_START_RECEIVER] = "START SLAVE IO_THREAD",
 				[ST_STOP_RECEIVER] = "STOP SLAVE IO_THREAD",
 				[ST_FORGET] = "RESET SLAVE ALL",
-				[ST_SOURCE] = "CHANGE MASTER TO MASTER_HOST = %s, MASTER_PORT = %d, MASTER_USER = %s, MASTER_PASSWORD = %s, "
-					      "MASTER_AUTO_POSITION = 1, MASTER_CONNECT_RETRY = 1, MASTER_RETRY_COUNT = 86400, "
-					      "MASTER_HEARTBEAT_PERIOD = 1, %s",
+				[ST_SOURCE] = "CHANGE MASTER TO MASTER_HOST = %s, MASTER_PORT = %d, MASTER_USER = %s, "
+					      "MASTER_PASSWORD = %s, MASTER_AUTO_POSITION = 1, MASTER_CONNECT_RETRY = "
+					      "1, MASTER_RETRY_COUNT = 86400, MASTER_HEARTBEAT_PERIOD = 1, %s",
 				[ST_SOURCE_TLS] = "MASTER_SSL = 1, MASTER_SSL_CA = %s, MASTER_SSL_VERIFY_SERVER_CERT = 1",
 				[ST_SOURCE_PLAIN] = "MASTER_SSL = 0, GET_MASTER_PUBLIC_KEY = 1",
 				[ST_EVENT_AWAY] = "DISABLE ON SLAVE",
@@ -252,7 +256,6 @@ const struct semi_words *semi_words_of(MYSQL *db, struct err *e)
 		if (strstr(name, words[i].source) || strstr(name, words[i].replica))
 			return &words[i];
 	err_set(e, "the semi-sync plugins are not loaded: INSTALL PLUGIN rpl_semi_sync_source SONAME "
-		   "'semisync_source.so' and "
-		   "rpl_semi_sync_replica SONAME 'semisync_replica.so'");
+		   "'semisync_source.so' and rpl_semi_sync_replica SONAME 'semisync_replica.so'");
 	return NULL;
 }

@@ -40,18 +40,17 @@ static const struct part settings[] = {
 		"GLOBAL_VALUE_PATH AS path FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_NAME IN (" VARIABLES
 		")",
 		"SELECT LOWER(VARIABLE_NAME) AS name, VARIABLE_VALUE AS value, VARIABLE_SOURCE AS origin, "
-		"VARIABLE_PATH AS path "
-		"FROM performance_schema.global_variables LEFT JOIN performance_schema.variables_info USING "
-		"(VARIABLE_NAME) "
+		"VARIABLE_PATH AS path FROM performance_schema.global_variables LEFT JOIN "
+		"performance_schema.variables_info USING (VARIABLE_NAME) "
 		"WHERE VARIABLE_NAME IN (" VARIABLES ")" },
 	{ "persisted", NULL,
 		"SELECT LOWER(VARIABLE_NAME) AS name, VARIABLE_VALUE AS value FROM "
 		"performance_schema.persisted_variables" },
 	{ "connection", NULL,
 		"SELECT CONNECTION_RETRY_INTERVAL AS Connect_Retry, CONNECTION_RETRY_COUNT AS Retry_Count, "
-		"HEARTBEAT_INTERVAL AS "
-		"Slave_heartbeat_period FROM performance_schema.replication_connection_configuration "
-		"WHERE CHANNEL_NAME NOT LIKE 'group\\_replication%%'" },
+		"HEARTBEAT_INTERVAL AS Slave_heartbeat_period FROM "
+		"performance_schema.replication_connection_configuration WHERE CHANNEL_NAME NOT LIKE "
+		"'group\\_replication%%'" },
 	{ "filters", NULL,
 		"SELECT FILTER_NAME AS name, FILTER_RULE AS value FROM performance_schema.replication_applier_filters "
 		"UNION ALL "
@@ -65,18 +64,17 @@ static const struct part settings[] = {
 static const struct part administrators[] = {
 	{ "server", STARTED("information_schema.GLOBAL_STATUS"), STARTED("performance_schema.global_status") },
 	{ "events",
-		"SELECT CONCAT(EVENT_SCHEMA, '.', EVENT_NAME) AS name, DEFINER AS definer, STATUS AS status, "
-		"(SELECT COUNT(*) FROM mysql.user u WHERE CONVERT(CONCAT(u.User, '@', u.Host) USING utf8mb4) COLLATE "
-		"utf8mb4_bin "
-		"= CONVERT(DEFINER USING utf8mb4) COLLATE utf8mb4_bin) AS known FROM information_schema.EVENTS",
-		"SELECT CONCAT(EVENT_SCHEMA, '.', EVENT_NAME) AS name, DEFINER AS definer, STATUS AS status, "
-		"(SELECT COUNT(*) FROM mysql.user u WHERE CONVERT(CONCAT(u.User, '@', u.Host) USING utf8mb4) COLLATE "
-		"utf8mb4_bin "
-		"= CONVERT(DEFINER USING utf8mb4) COLLATE utf8mb4_bin) AS known FROM information_schema.EVENTS" },
+		"SELECT CONCAT(EVENT_SCHEMA, '.', EVENT_NAME) AS name, DEFINER AS definer, STATUS AS status, (SELECT "
+		"COUNT(*) FROM mysql.user u WHERE CONVERT(CONCAT(u.User, '@', u.Host) USING utf8mb4) COLLATE "
+		"utf8mb4_bin = CONVERT(DEFINER USING utf8mb4) COLLATE utf8mb4_bin) AS known FROM "
+		"information_schema.EVENTS",
+		"SELECT CONCAT(EVENT_SCHEMA, '.', EVENT_NAME) AS name, DEFINER AS definer, STATUS AS status, (SELECT "
+		"COUNT(*) FROM mysql.user u WHERE CONVERT(CONCAT(u.User, '@', u.Host) USING utf8mb4) COLLATE "
+		"utf8mb4_bin = CONVERT(DEFINER USING utf8mb4) COLLATE utf8mb4_bin) AS known FROM "
+		"information_schema.EVENTS" },
 	{ "privileged",
 		"SELECT DISTINCT GRANTEE AS account FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE IN "
-		"('SUPER', "
-		"'READ_ONLY ADMIN', 'READ ONLY ADMIN')",
+		"('SUPER', 'READ_ONLY ADMIN', 'READ ONLY ADMIN')",
 		NULL },
 };
 

@@ -185,8 +185,8 @@ int routine_events_on(void *db, const char *args, char *out, size_t cap, struct 
 		return -1;
 	if (waiting)
 		return err_set(e,
-			"%zu scheduled events came by replication and nobody knows which of them were "
-			"enabled on the primary: see information_schema.EVENTS, and ALTER EVENT … ENABLE",
+			"%zu scheduled events came by replication and nobody knows which of them were enabled on the "
+			"primary: see information_schema.EVENTS, and ALTER EVENT … ENABLE",
 			waiting);
 	if (y.refused)
 		return err_set(e, "%zu scheduled events stay disabled: %s", y.refused, y.why);

@@ -54,8 +54,7 @@ static int say_extra(struct task *p, const char *extra, struct err *e)
 	if (gtid_all_by(p->dialect->mariadb, extra, origin))
 		return err_set(e,
 			"the primary's server lost transactions of its own that this server holds (%.200s): this node "
-			"should be "
-			"primary",
+			"should be primary",
 			extra);
 	return err_set(e, "diverged: this server holds transactions that the new primary lacks: %.300s", extra);
 }

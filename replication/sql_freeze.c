@@ -67,8 +67,7 @@ static int await_xa(struct task *t, long xa, struct err *e)
 	}
 	return xa <= 0 ? 0
 		       : err_set(e, "XA transactions are under way, and this server lets them commit after a freeze: "
-				    "end "
-				    "them (XA RECOVER), then try again");
+				    "end them (XA RECOVER), then try again");
 }
 
 int freeze(struct task *t, const char *tag, us_t bound, struct err *e)

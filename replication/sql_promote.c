@@ -56,8 +56,7 @@ static int start_applier(struct task *t, const struct channel *c, struct err *e)
 	if (t->dialect->mariadb && !c->io_running && !c->connecting)
 		return err_set(e,
 			"both replication threads are stopped with %lld received transactions not applied: starting "
-			"either makes this "
-			"server discard them; export them from the relay log first",
+			"either makes this server discard them; export them from the relay log first",
 			(long long)behind(t, c));
 	return sql_run(t->db, e, task_stmt(t, ST_START_APPLIER));
 }

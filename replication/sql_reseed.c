@@ -17,8 +17,7 @@ static int has_clone(struct task *t, const char *where, struct err *e)
 		return 0;
 	return err_set(e,
 		"the clone plugin is not loaded at %s: write plugin-load-add=mysql_clone.so in its configuration, or "
-		"INSTALL "
-		"PLUGIN clone SONAME 'mysql_clone.so'",
+		"INSTALL PLUGIN clone SONAME 'mysql_clone.so'",
 		where);
 }
 

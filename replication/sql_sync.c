@@ -26,8 +26,8 @@ int semi_source_wait(struct task *t, struct err *e)
 	if (!w)
 		return -1;
 	return sql_run(t->db, e,
-		"SET GLOBAL rpl_semi_sync_%s_wait_point = AFTER_SYNC; SET GLOBAL rpl_semi_sync_%s_timeout = %lu; "
-		"SET GLOBAL rpl_semi_sync_%s_wait_no_%s = ON; SET GLOBAL rpl_semi_sync_%s_enabled = ON",
+		"SET GLOBAL rpl_semi_sync_%s_wait_point = AFTER_SYNC; SET GLOBAL rpl_semi_sync_%s_timeout = %lu; SET "
+		"GLOBAL rpl_semi_sync_%s_wait_no_%s = ON; SET GLOBAL rpl_semi_sync_%s_enabled = ON",
 		w->source, w->source, beyond_reach_ms, w->source, w->replica, w->source);
 }
 
@@ -53,8 +53,8 @@ static int await_entered(struct task *t, struct err *e)
 	return str_eq(v, "0")
 		       ? 0
 		       : err_set(e,
-				 "commits begun before semi-sync was on have not ended, or a session holds their "
-				 "GTIDs (GTID_NEXT): %.120s",
+				 "commits begun before semi-sync was on have not ended, or a session holds their GTIDs "
+				 "(GTID_NEXT): %.120s",
 				 entered);
 }
 

@@ -194,8 +194,7 @@ static void judge_follow(struct doctor *d)
 	if (v->severity == SEV_WRONG)
 		say_fix(v,
 			"ALTER USER '%s'@'%%' IDENTIFIED BY '<as in mysql.replication_password_file>'; GRANT "
-			"REPLICATION SLAVE "
-			"ON *.* TO '%s'@'%%';   (on the primary)",
+			"REPLICATION SLAVE ON *.* TO '%s'@'%%';   (on the primary)",
 			account, account);
 }
 

@@ -153,8 +153,7 @@ static bool note_passing(const struct sql_exam *x, const json_t *event, struct v
 		return false;
 	say_note(v,
 		"event %s has a definer that read_only does not stop, %s: after a crash it may run on the standby "
-		"before "
-		"hactl has disabled it",
+		"before hactl has disabled it",
 		doc_text(event, "name"), doc_text(event, "definer"));
 	say_fix(v,
 		"ALTER DEFINER = 'account'@'host' EVENT %s COMMENT '';   with an account that has neither SUPER nor "

@@ -40,8 +40,7 @@ static const char *const mysql80_events[] = { "EVENT", "SET_USER_ID", NULL };
 enum { ANY_DEFINER_SINCE = 80200 };
 
 const char redis_acl[] = "-@all +info +role +ping +replicaof +failover +config|get +config|set +client|kill "
-			 "+client|pause +client|unpause "
-			 "+multi +exec +discard +wait +pubsub|numsub";
+			 "+client|pause +client|unpause +multi +exec +discard +wait +pubsub|numsub";
 
 const char *const *grants_needed(bool mariadb)
 {
@@ -99,8 +98,7 @@ static void print_events(bool mariadb, int version, const char *account, FILE *t
 	if (!mariadb)
 		fprintf(to,
 			"-- an event whose definer holds SYSTEM_USER (root) needs this too; better, give the event a "
-			"definer of "
-			"its own: GRANT SYSTEM_USER ON *.* TO '%s'@'%%';\n",
+			"definer of its own: GRANT SYSTEM_USER ON *.* TO '%s'@'%%';\n",
 			account);
 }
 

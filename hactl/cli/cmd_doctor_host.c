@@ -90,8 +90,7 @@ static void check_promote(const struct host_view *h, struct verdict *v)
 			continue;
 		say_wrong(v,
 			"promote_secondaries is off on %s and %s is added with its subnet: taking it away can drop "
-			"other "
-			"addresses of that subnet",
+			"other addresses of that subnet",
 			name, h->conf->vip[i].address);
 		say_fix(v, "sysctl -w net.ipv4.conf.%s.promote_secondaries=1   and in /etc/sysctl.d/", name);
 		return;
@@ -120,8 +119,7 @@ void judge_manager(const char *networkd, const char *network_manager, const char
 	if (*state && !str_eq(state, "unmanaged") && !str_eq(keep, "yes") && !str_eq(keep, "static")) {
 		say_note(v,
 			"systemd-networkd manages %s and removes foreign addresses when it configures it anew (hactl "
-			"puts them "
-			"back)",
+			"puts them back)",
 			interface);
 		say_fix(v, "in the .network file of %s: [Network] KeepConfiguration=static", interface);
 	} else if (str_eq(managed, "true")) {

@@ -27,8 +27,7 @@ void judge_status_peer(const json_t *status, struct verdict *v)
 	}
 	say_wrong(v, "the supervisor here hears no heartbeats of %s (%s)", peek_text(status, "peer", "name"), state);
 	say_fix(v, "there: systemctl status hactl; between the two: UDP on heartbeat.port must pass both ways, and "
-		   "both need the same "
-		   "cluster.key");
+		   "both need the same cluster.key");
 }
 
 /* An empty datagram: a supervisor counts it as foreign and does nothing; a closed port answers by ICMP. */

@@ -135,14 +135,13 @@ static void check_persistence(const struct redis_exam_view *x, struct verdict *v
 	if (replicaof_in_file(x) < 0) {
 		say_note(v,
 			"appendonly and save are both off, and whether its file makes it a replica is not known: if "
-			"not, an "
-			"automatic restart of the master comes back empty, and its replica empties itself after it");
+			"not, an automatic restart of the master comes back empty, and its replica empties itself "
+			"after it");
 		say_fix(v, "in the file: replicaof %s %d   (or appendonly yes)", x->peer_host, x->peer_port);
 		return;
 	}
 	say_wrong(v, "appendonly and save are both off, and its file does not make it a replica: an automatic restart "
-		     "of the "
-		     "master comes back empty, and its replica empties itself after it");
+		     "of the master comes back empty, and its replica empties itself after it");
 	say_fix(v, "in the file: replicaof %s %d   (or appendonly yes)", x->peer_host, x->peer_port);
 }
 

@@ -139,8 +139,7 @@ static void check_boot_read_only(const struct sql_exam *x, struct verdict *v)
 		"a reboot brings this server up writable beside the primary",
 		m ? "in the server's option file: [mysqld] read_only = ON   (container: command --read-only)"
 		  : "SET PERSIST_ONLY super_read_only = ON;   (as an administrator; lasts in a container with its "
-		    "volume), or in the "
-		    "option file: [mysqld] super_read_only = ON",
+		    "volume), or in the option file: [mysqld] super_read_only = ON",
 		v);
 }
 
@@ -151,8 +150,7 @@ static void check_boot_start(const struct sql_exam *x, struct verdict *v)
 		"a reboot begins to replicate before hactl knows whom to follow",
 		m ? "in the server's option file: [mysqld] skip_slave_start"
 		  : "SET PERSIST_ONLY skip_replica_start = ON;   (as an administrator), or in the option file: "
-		    "[mysqld] "
-		    "skip_replica_start = ON",
+		    "[mysqld] skip_replica_start = ON",
 		v);
 }
 
@@ -212,9 +210,8 @@ static void check_gtid(const struct sql_exam *x, struct verdict *v)
 	say_wrong(v, "gtid_mode is %s, enforce_gtid_consistency %s: positions of the two servers cannot be compared",
 		*mode ? mode : "not known", exam_value(x, "enforce_gtid_consistency", NULL));
 	say_fix(v, "SET GLOBAL enforce_gtid_consistency = ON; SET GLOBAL gtid_mode = OFF_PERMISSIVE; SET GLOBAL "
-		   "gtid_mode = "
-		   "ON_PERMISSIVE; SET GLOBAL gtid_mode = ON;\nand in the option file: [mysqld] gtid_mode = ON, "
-		   "enforce_gtid_consistency = ON");
+		   "gtid_mode = ON_PERMISSIVE; SET GLOBAL gtid_mode = ON;\nand in the option file: [mysqld] gtid_mode "
+		   "= ON, enforce_gtid_consistency = ON");
 }
 
 static void check_updates(const struct sql_exam *x, struct verdict *v)
@@ -328,8 +325,7 @@ static void check_semi_source(const struct sql_exam *x, struct verdict *v)
 		return;
 	}
 	say_wrong(v, "the source side of semi-sync is on at a replica: it stalls the applier, and a failover then "
-		     "loses what was "
-		     "received and not applied");
+		     "loses what was received and not applied");
 	say_fix(v, "SET GLOBAL %s = OFF;   and take it out of the option file", doc_text(row, "name"));
 }
 
@@ -347,8 +343,7 @@ static void check_reseed(const struct sql_exam *x, struct verdict *v)
 		say_wrong(v, "mysql.reseed is \"clone\", and the plugin is not loaded: a quarantined node is not "
 			     "brought back");
 		say_fix(v, "INSTALL PLUGIN clone SONAME 'mysql_clone.so';   (or in the option file: [mysqld] "
-			   "plugin_load_add = "
-			   "mysql_clone.so)");
+			   "plugin_load_add = mysql_clone.so)");
 	} else {
 		say_ok(v, "the clone plugin is loaded");
 	}

@@ -151,8 +151,8 @@ static void check_choice(struct walk *w, const config_setting_t *group)
 	if (!n)
 		mistake_add(w->mistakes, setting_line(group),
 			"authority: nobody decides who may be primary; write exactly one of arbiter = { endpoints = ( "
-			"\"http://10.77.0.9:2379\" ); }; "
-			"reference = ( \"10.77.0.254\" ); fence = { command = \"…\"; }; manual = true;");
+			"\"http://10.77.0.9:2379\" ); }; reference = ( \"10.77.0.254\" ); fence = { command = \"…\"; "
+			"}; manual = true;");
 }
 
 /* DESIGN section 2: a primary whose peer is silent must reach the arbiter before its lease ends. */
@@ -172,14 +172,12 @@ static void check_timing(struct walk *w, const config_setting_t *group)
 	if (asks)
 		mistake_add(w->mistakes, line_of_key(group, "lease"),
 			"authority.lease: %s is too short: 3 x heartbeat.interval (%s) + arbiter.timeout (%s) must be "
-			"at most 0.8 x "
-			"lease; write lease = \"%s\"; or shorten the others",
+			"at most 0.8 x lease; write lease = \"%s\"; or shorten the others",
 			lease, interval, timeout, least);
 	else
 		mistake_add(w->mistakes, line_of_key(group, "lease"),
 			"authority.lease: %s is too short: 3 x heartbeat.interval (%s) must be at most 0.8 x lease; "
-			"write lease = "
-			"\"%s\"; or shorten the interval",
+			"write lease = \"%s\"; or shorten the interval",
 			lease, interval, least);
 }
 

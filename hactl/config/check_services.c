@@ -37,10 +37,8 @@ static void check_databases(struct walk *w, const config_setting_t *root)
 			"mysql.ca_file: has no effect without tls; write tls = true;");
 	if (w->draft->mysql.max_unreceived && w->draft->mysql.semi_sync != SEMI_SYNC_OFF)
 		mistake_add(w->mistakes, line_of_key(mysql, "max_unreceived"),
-			"mysql.max_unreceived: has no effect unless semi_sync = \"off\"; (otherwise only a standby "
-			"that "
-			"holds every "
-			"acknowledged write is promoted by itself); remove it or write that");
+			"mysql.max_unreceived: has no effect unless semi_sync = \"off\" (otherwise only a standby that holds "
+			"every acknowledged write is promoted by itself); remove it or write semi_sync = \"off\";");
 	if (setting_of(config_setting_get_member(root, "redis"), "user") &&
 		lacks(config_setting_get_member(root, "redis"), "password_file"))
 		mistake_add(w->mistakes, line_of_key(config_setting_get_member(root, "redis"), "user"),
@@ -216,8 +214,7 @@ static void check_both_nodes(struct walk *w, const struct conf_upstream *u, cons
 		return;
 	mistake_add(w->mistakes, setting_line(servers),
 		"upstreams.servers: upstream \"%s\" has no server on node %s, and active-backup needs one on each; add "
-		"it or write policy = "
-		"\"balanced\";",
+		"it or write policy = \"balanced\";",
 		u->name, w->draft->conf.node[has[0]].name);
 }
 

@@ -23,8 +23,8 @@ static const char *const takes_over[AUTHORITY_COUNT] = {
 
 static const char *const safe_against[AUTHORITY_COUNT] = {
 	[AUTHORITY_ARBITER] =
-		"the loss of either node, of the arbiter or of any one path; every cut between the nodes, one-way "
-		"ones too: one key, one winner; a supervisor that is killed, stopped or starved",
+		"the loss of either node, of the arbiter or of any one path; every cut between the nodes, one-way ones "
+		"too: one key, one winner; a supervisor that is killed, stopped or starved",
 	[AUTHORITY_REFERENCE] =
 		"the loss of the primary; one node that is cut off from everything: it stops, the other takes over",
 	[AUTHORITY_FENCE] =
@@ -122,13 +122,11 @@ static void say_commits(struct lines *l, const struct conf *c, us_t alone)
 	else if (c->node[0].mysql.semi_sync == SEMI_SYNC_REQUIRED)
 		line(l, "commits",
 			"wait for the standby for as long as it is away, after a failover until the old primary "
-			"follows "
-			"(mysql.semi_sync = \"required\"): with one node left the service takes no writes");
+			"follows (mysql.semi_sync = \"required\"): with one node left the service takes no writes");
 	else if (alone)
 		line(l, "commits",
 			"when the standby is lost they wait up to about %s: until it cannot take over by itself any "
-			"more, "
-			"unless it says so sooner",
+			"more, unless it says so sooner",
 			span(sure + LOOK + alone, a));
 	else
 		line(l, "commits",
@@ -146,8 +144,7 @@ static void say_encryption(struct lines *l, const struct conf *c)
 	if (c->node[0].mysql.tls)
 		line(l, "encryption",
 			"mysql: every connection between the nodes, replication included, is by TLS and verified "
-			"against "
-			"ca_file and the node's address, or refused; a local socket needs none");
+			"against ca_file and the node's address, or refused; a local socket needs none");
 	else
 		line(l, "encryption",
 			"mysql: none; rows and replies can be read by whoever can listen between the nodes "
@@ -180,8 +177,7 @@ size_t conf_safety(const struct conf *c, us_t promise, us_t alone, struct conf_s
 	if (c->authority == AUTHORITY_FENCE && !c->fence.delay)
 		line(&l, "not against",
 			"two nodes that lose each other and switch each other off at the same moment: mark one node "
-			"prefer and set "
-			"authority.fence.delay to more than the fence command takes");
+			"prefer and set authority.fence.delay to more than the fence command takes");
 	if (c->n_vips)
 		line(&l, "enforcement", "%s", enforcements[c->enforce]);
 	else

@@ -61,8 +61,8 @@ static int unicast(const char *text, char out[64], struct err *e)
 	}
 	if (inet_pton(AF_INET6, text, &six) != 1)
 		return err_set(e,
-			"\"%s\" is not a numeric IPv4 or IPv6 address; write one such as \"10.77.0.1\" or "
-			"\"fd00::1\" (host names are not looked up)",
+			"\"%s\" is not a numeric IPv4 or IPv6 address; write one such as \"10.77.0.1\" or \"fd00::1\" "
+			"(host names are not looked up)",
 			text);
 	if (IN6_IS_ADDR_UNSPECIFIED(&six) || IN6_IS_ADDR_MULTICAST(&six))
 		return err_set(e, "\"%s\" is no address of a host; write one such as \"fd00::1\"", text);
@@ -70,8 +70,8 @@ static int unicast(const char *text, char out[64], struct err *e)
 		return err_set(e, "\"%s\" is an IPv4 address in IPv6 clothes; write the IPv4 address itself", text);
 	if (IN6_IS_ADDR_LINKLOCAL(&six))
 		return err_set(e,
-			"\"%s\" is a link-local address, which means nothing without an interface; write a global "
-			"or a unique local one",
+			"\"%s\" is a link-local address, which means nothing without an interface; write a global or a "
+			"unique local one",
 			text);
 	if (out)
 		inet_ntop(AF_INET6, &six, out, 64);

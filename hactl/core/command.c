@@ -316,8 +316,7 @@ static void cmd_resume(struct core *c, const struct core_command *cmd)
 	} else if (!peer_alive(c)) {
 		answer(c, cmd->id, STEP_FAILED,
 			"refused: the other node does not answer, and it may still rely on the pause; resume when it "
-			"is back, or "
-			"run `hactl failover --force` once you made sure that it is off");
+			"is back, or run `hactl failover --force` once you made sure that it is off");
 	} else if (c->holding && !confirmed(c)) {
 		answer(c, cmd->id, STEP_FAILED,
 			"refused: nobody else confirms this primary at present, it would have to stop");

@@ -204,8 +204,7 @@ bool data_gate(const struct core *c, const struct reg_value *val, int64_t *bound
 		if (bond_broken(c))
 			say(why,
 				"the database of %s was restarted while it took over and may lack acknowledged writes: "
-				"run "
-				"`hactl failover --force` on the node whose data shall live",
+				"run `hactl failover --force` on the node whose data shall live",
 				my_name(c));
 		return !why[0];
 	}
@@ -214,8 +213,7 @@ bool data_gate(const struct core *c, const struct reg_value *val, int64_t *bound
 		if (*bound && *bound != c->facts.db_start)
 			say(why,
 				"%s is not in sync: its database was restarted; hactl brings it back by itself when it "
-				"has "
-				"caught up",
+				"has caught up",
 				my_name(c));
 		return !why[0];
 	}

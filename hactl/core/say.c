@@ -26,12 +26,10 @@ bool start_gate(const struct core *c, char why[SENTENCE_MAX])
 		return true;
 	else if (f->writable && !f->replicating && (p & FLAG_WRITABLE) && !(p & FLAG_REPLICATING))
 		say(why, "first start: the databases of both nodes are writable; make one a replica of the other, or "
-			 "run "
-			 "`hactl failover --force` on the node whose data shall live");
+			 "run `hactl failover --force` on the node whose data shall live");
 	else if (f->replicating && (p & FLAG_REPLICATING))
 		say(why, "first start: the databases of both nodes replicate; make the one that shall be primary "
-			 "writable and "
-			 "stop its replication");
+			 "writable and stop its replication");
 	else if (!f->writable && !(p & FLAG_WRITABLE))
 		say(why, "first start: neither database is writable; run `hactl failover --force` on the node that "
 			 "shall be primary");
@@ -40,8 +38,7 @@ bool start_gate(const struct core *c, char why[SENTENCE_MAX])
 	else if (!(p & FLAG_REPLICATING) || (p & FLAG_WRITABLE))
 		say(why,
 			"first start: the database of %s does not replicate from %s yet; set it up, or run `hactl "
-			"failover --force` "
-			"on %s",
+			"failover --force` on %s",
 			peer_name(c), my_name(c), my_name(c));
 	else if (sync_strict(c) && !f->standby_streams)
 		say(why,
@@ -171,8 +168,7 @@ static void block_peer(const struct core *c, us_t now, struct sentences *s)
 		add(s, "%s is not in sync: %s", peer_name(c),
 			p->flags & FLAG_FOLLOWING
 				? "hactl brings it in when semi-sync is confirmed"
-				: "its database does not follow; hactl brings it back by itself when it has "
-				  "caught up");
+				: "its database does not follow; hactl brings it back by itself when it has caught up");
 }
 
 /* Silence gives no right over a term that was this node's own: released, or held until it restarted. */

@@ -65,8 +65,7 @@ bool word_holds(const struct core *c, char why[SENTENCE_MAX])
 	if (!w->term || w->term != c->disk.other_term || voided)
 		say(why,
 			"%s is not in sync: the primary has not said since the last change that it has caught up; "
-			"hactl "
-			"brings it back by itself",
+			"hactl brings it back by itself",
 			my_name(c));
 	else if (w->boot != c->facts.boot || w->db_start != c->facts.db_start)
 		say(why,

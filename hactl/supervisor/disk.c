@@ -123,8 +123,7 @@ static int parse(const char *path, const char *text, size_t len, struct core_dis
 	if (bad || version < 1)
 		return err_set(e,
 			"%s is damaged. This node no longer knows what it promised: make sure the other node is "
-			"primary, then "
-			"remove the file and start again",
+			"primary, then remove the file and start again",
 			path);
 	return 0;
 }

@@ -93,8 +93,7 @@ static bool server_lost(const struct sup *s, char *why)
 		return false;
 	snprintf(why, SENTENCE_MAX,
 		"mysql on %.32s came back without transactions of its own that %.32s holds; opened, it would number "
-		"others the same: "
-		"make %.32s primary, or set read_only = OFF by hand",
+		"others the same: make %.32s primary, or set read_only = OFF by hand",
 		node, peer, peer);
 	return true;
 }
@@ -231,8 +230,7 @@ static bool redis_bereft(const struct sup *s, const struct core_view *v, char *w
 		return false;
 	snprintf(why, SENTENCE_MAX,
 		"redis on %s was restarted and has lost what the one on %s still holds: it is not opened; %s takes "
-		"over "
-		"when it is ready (or, to go on without those data, type REPLICAOF NO ONE into it)",
+		"over when it is ready (or, to go on without those data, type REPLICAOF NO ONE into it)",
 		s->conf->node[s->me].name, s->conf->node[s->peer].name, s->conf->node[s->peer].name);
 	return true;
 }
@@ -331,10 +329,8 @@ static void tell_others(struct sup *s, bool others)
 	if (others)
 		hooks_alert(s, LOG_LVL_WARN,
 			"another server than %s is a semi-sync replica of mysql on %s: what it acknowledges need not "
-			"be on %s, so "
-			"%s cannot be in sync; set its rpl_semi_sync_replica_enabled (rpl_semi_sync_slave_enabled) = "
-			"OFF and "
-			"restart its receiver",
+			"be on %s, so %s cannot be in sync; set its rpl_semi_sync_replica_enabled "
+			"(rpl_semi_sync_slave_enabled) = OFF and restart its receiver",
 			peer, me, peer, peer);
 	else
 		hooks_alert(s, LOG_LVL_NOTICE, "mysql on %s: no other server than %s is a semi-sync replica any more",

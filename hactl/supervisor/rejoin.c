@@ -282,8 +282,8 @@ void rejoin_discard(struct sup *s, struct control_request *r)
 	} else if (!j || reseed_off(s)) {
 		control_done(r, EXIT_REFUSED, NULL,
 			"mysql.reseed is \"off\": set it to \"clone\" (MySQL) or to a command such as the "
-			"reseed-mariadb that comes with "
-			"hactl; or rebuild this node's database from the primary by hand and type `hactl rejoin`%s%s",
+			"reseed-mariadb that comes with hactl; or rebuild this node's database from the primary by "
+			"hand and type `hactl rejoin`%s%s",
 			j && j->file[0] ? "; what only this node holds is in " : "", j ? j->file : "");
 	} else if (j->reseed || j->request) {
 		control_done(r, EXIT_REFUSED, NULL, "a rejoin is under way already");
@@ -347,8 +347,7 @@ bool rejoin_blocker(const struct sup *s, char out[SENTENCE_MAX])
 	else if (j && j->unfinished)
 		snprintf(out, SENTENCE_MAX,
 			"a reseed of %s was cut short and its data are not whole: `hactl rejoin --discard-divergent` "
-			"there; only it "
-			"held: %.100s",
+			"there; only it held: %.100s",
 			s->conf->node[s->me].name, j->file[0] ? j->file : "nothing");
 	else if (j && j->file[0])
 		snprintf(out, SENTENCE_MAX, "what only %s holds was exported to %.180s", s->conf->node[s->me].name,

@@ -236,8 +236,7 @@ static void warn_unfinished(struct sup *s)
 		warn(s, "rules: this version reads them and does not evaluate them");
 	if (s->conf->gate_databases && (s->conf->enforce != ENFORCE_NFT || !s->conf->n_vips))
 		warn(s, "authority.gate_databases does nothing without enforce = \"nft\" and a virtual IP: the "
-			"databases' "
-			"own ports are not gated");
+			"databases' own ports are not gated");
 	if (s->conf->enforce != ENFORCE_NFT && s->conf->n_vips)
 		warn(s, "authority.enforce is not \"nft\": a stopped supervisor keeps answering for the virtual IP "
 			"beyond its lease");

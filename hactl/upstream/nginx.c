@@ -416,8 +416,8 @@ int nginx_rewrite(const char *text, size_t len, const struct conf_upstream *u, c
 	for (int i = 0; i < u->n_servers; i++) {
 		if (want[i].backup && s.method != 0)
 			return refuse(&s, s.method - 1,
-				"nginx allows no backup server with this method: use policy \"balanced\" for "
-				"upstream %s",
+				"nginx allows no backup server with this method: use policy \"balanced\" for upstream "
+				"%s",
 				u->name);
 		n += edit_server(&s.found[i], &want[i], edit + n);
 	}
