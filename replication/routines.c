@@ -127,6 +127,13 @@ bool applier_waits(const struct channel *c)
 	return c->sql_running && str_starts(c->applier, "Waiting for ") && strstr(c->applier, " lock");
 }
 
+const char *set_text(const json_t *sets, size_t i)
+{
+	json_t *row = json_array_get(json_array_get(sets, i), 0);
+	const char *text = json_string_value(json_object_iter_value(json_object_iter(row)));
+	return text ? text : "";
+}
+
 int channel_read(struct task *t, struct channel *c, struct err *e)
 {
 	json_t *sets = sql_fetch(t->db, e, task_stmt(t, ST_REPLICA)), *rows = json_array_get(sets, 0);
@@ -159,27 +166,23 @@ int set_semi_source(struct task *t, bool on, struct err *e)
 
 int executed_set(struct task *t, char *out, size_t size, struct err *e)
 {
-	auto_free char *state = xcalloc(2, GTID_TEXT);
-	char *applied = state + GTID_TEXT;
-	if (sql_value(t->db, state, GTID_TEXT, e, task_stmt(t, ST_EXECUTED)) < 0)
+	json_t *sets;
+	if (!t->dialect->mariadb)
+		return sql_value(t->db, out, size, e, task_stmt(t, ST_EXECUTED));
+	sets = sql_fetch(t->db, e, "%s; %s", task_stmt(t, ST_EXECUTED), task_stmt(t, ST_APPLIED));
+	if (!sets)
 		return -1;
-	if (!t->dialect->mariadb) {
-		str_copy(out, size, state);
-		return 0;
-	}
-	if (sql_value(t->db, applied, GTID_TEXT, e, task_stmt(t, ST_APPLIED)) < 0)
-		return -1;
-	gtid_merge_states(state, applied, out, size);
+	gtid_merge_states(set_text(sets, 0), set_text(sets, 1), out, size);
+	json_decref(sets);
 	return 0;
 }
 
-int drained(struct task *t, const struct channel *c, struct err *e)
+int drained(struct task *t, const struct channel *c, char *have, struct err *e)
 {
-	auto_free char *have = xcalloc(1, GTID_TEXT);
-	if (!c->gtid)
-		return str_eq(c->read_file, c->exec_file) && str_eq(c->read_pos, c->exec_pos);
 	if (executed_set(t, have, GTID_TEXT, e) < 0)
 		return -1;
+	if (!c->gtid)
+		return str_eq(c->read_file, c->exec_file) && str_eq(c->read_pos, c->exec_pos);
 	return gtid_contains(t->dialect->mariadb, have, c->received) == 1;
 }
 

@@ -61,8 +61,9 @@ int read_only(struct task *t, struct err *e);				 /* enum writes, or -1 */
 int set_semi_source(struct task *t, bool on, struct err *e);		 /* absent plugin: fine when off */
 int semi_source_wait(struct task *t, struct err *e); /* on, and every commit waits for a replica, however long it takes */
 int executed_set(struct task *t, char *out, size_t size, struct err *e); /* all of this server's history */
-/* Has the applier executed all that was received? */
-int drained(struct task *t, const struct channel *c, struct err *e);
+/* Has the applier executed all that was received? have, of GTID_TEXT: what was executed, asked after c was read. */
+int drained(struct task *t, const struct channel *c, char *have, struct err *e);
+const char *set_text(const json_t *sets, size_t i); /* of sql_fetch: the first value of the i-th set, "" none */
 int end_sessions(struct task *t, size_t *ended, char *refused, size_t size, struct err *e);
 /* The other server, as the control account or as the one that replicates. NULL with e. */
 MYSQL *open_peer(struct task *t, bool replication, struct err *e);

@@ -31,13 +31,6 @@ static void name_busy(struct task *t, int seconds, char *out, size_t size)
 	json_decref(sets);
 }
 
-static const char *first_text(const json_t *rows)
-{
-	json_t *row = json_array_get(rows, 0);
-	const char *text = json_string_value(json_object_iter_value(json_object_iter(row)));
-	return text ? text : "";
-}
-
 /* Read back, and where it stands: nothing is written after that, unless by *xa transactions that the freeze does not hold up. They are
  * counted before the position is read. */
 static int frozen_at(struct task *t, long *xa, struct err *e)
@@ -46,10 +39,10 @@ static int frozen_at(struct task *t, long *xa, struct err *e)
 	json_t *sets = sql_fetch(t->db, e, "%s; %s; %s", task_stmt(t, ST_READ_ONLY), count, task_stmt(t, ST_POSITION));
 	int r = sets ? 0 : -1;
 
-	*xa = strtol(first_text(json_array_get(sets, 1)), NULL, 10);
-	if (sets && !str_copy(t->out, t->cap, first_text(json_array_get(sets, 2))))
+	*xa = strtol(set_text(sets, 1), NULL, 10);
+	if (sets && !str_copy(t->out, t->cap, set_text(sets, 2)))
 		r = err_set(e, "the server's position is too long to carry");
-	if (sets && atoi(first_text(json_array_get(sets, 0))) < WRITES_SHUT)
+	if (sets && atoi(set_text(sets, 0)) < WRITES_SHUT)
 		r = err_set(e, "the server accepted the freeze and is still writable");
 	json_decref(sets);
 	return r;

@@ -114,12 +114,10 @@ static int not_yet(struct task *t, const struct channel *c, const char *had)
 static enum drain drain_and_stop(struct task *t, struct channel *c, struct err *e)
 {
 	us_t end = now_us() + (turn < task_left(t) ? turn : task_left(t));
-	auto_free char *had = xcalloc(1, GTID_TEXT);
+	auto_free char *had = xcalloc(1, GTID_TEXT), *have = xcalloc(1, GTID_TEXT);
 	bool released = task_bool(t, "released");
 
-	if (executed_set(t, had, GTID_TEXT, e) < 0)
-		return DRAIN_FAILED;
-	for (;;) {
+	for (bool first = true;; first = false) {
 		int done;
 		if (channel_read(t, c, e) < 0)
 			return DRAIN_FAILED;
@@ -127,7 +125,7 @@ static enum drain drain_and_stop(struct task *t, struct channel *c, struct err *
 			return DRAIN_DONE;
 		if (refuse_reason(t, c, e) < 0)
 			return DRAIN_FAILED;
-		done = drained(t, c, e);
+		done = drained(t, c, first ? had : have, e);
 		if (done < 0)
 			return DRAIN_FAILED;
 		if (done && (released || !c->sql_running))
@@ -147,6 +145,19 @@ static bool too_late(const struct task *t)
 	int64_t until = strtoll(task_text(t, "until"), NULL, 10);
 
 	return until && now_us() >= until;
+}
+
+/* And reads it back. */
+static int open_writes(struct task *t, struct err *e)
+{
+	json_t *sets = sql_fetch(t->db, e, "%s; %s", task_stmt(t, ST_UNFREEZE), task_stmt(t, ST_READ_ONLY));
+	int ro;
+
+	if (!sets)
+		return -1;
+	ro = json_array_size(sets) == 2 ? atoi(set_text(sets, 1)) : WRITES_HALF;
+	json_decref(sets);
+	return ro ? err_set(e, "the server accepted the order to open writes and is still read-only") : 0;
 }
 
 int routine_promote(void *db, const char *args, char *out, size_t cap, struct err *e)
@@ -176,11 +187,8 @@ int routine_promote(void *db, const char *args, char *out, size_t cap, struct er
 		return task_say(&t, PROMOTE_MORE "nothing left");
 	if (strstr(c->backup, "GLOBAL")) /* every write would wait for that lock's holder */
 		end_holders(&t, ended, sizeof(ended));
-	if (sql_run(db, e, task_stmt(&t, ST_UNFREEZE)) < 0)
+	if (open_writes(&t, e) < 0)
 		return -1;
-	ro = read_only(&t, e);
-	if (ro)
-		return ro < 0 ? -1 : err_set(e, "the server accepted the order to open writes and is still read-only");
 	return task_say(&t, "drained in %.1f ms, open after %.1f ms%s", (double)(drained_at - start) / 1000,
 		(double)(now_us() - start) / 1000, ended);
 }
