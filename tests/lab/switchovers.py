@@ -153,7 +153,7 @@ class Rounds:
 
 
 def main(rounds, database, timeout, threads):
-    with lab.Pair(database=database) as p:
+    with lab.Pair(database=database, max_freeze="1s") as p:
         p.supervise()
         with p.sampler() as s, p.writer(threads=threads, timeout=timeout) as w:
             r = Rounds(p, w, s, threads)

@@ -36,11 +36,15 @@ static void versions(void **state)
 
 static void no_holes(void **state)
 {
+	static const bool may_lack[ST_COUNT] = {
+		[ST_WAIT_FILE] = true, [ST_LOCKED] = true, [ST_ENTERED] = true, [ST_XA] = true
+	};
+
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		const struct dialect *d = dialect_find(rows[i].mariadb, rows[i].version);
 		for (int s = 0; d && s < ST_COUNT; s++)
-			if (!d->text[s] && s != ST_WAIT_FILE && s != ST_LOCKED)
+			if (!d->text[s] && !(may_lack[s] && (d->mariadb || s == ST_WAIT_FILE || s == ST_LOCKED)))
 				fail_msg("%s lacks statement %d", d->name, s);
 	}
 }
