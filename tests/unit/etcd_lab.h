@@ -2,6 +2,7 @@
 #ifndef TESTS_UNIT_ETCD_LAB_H
 #define TESTS_UNIT_ETCD_LAB_H
 
+#include "tests/unit/ports.h"
 #include "hactl/arbiter/etcd.h"
 
 #include <arpa/inet.h>
@@ -51,22 +52,6 @@ struct client {
 static struct loop *loop;
 
 /* --- servers ------------------------------------------------------------------------------------------------------------- */
-
-/* Below 32768, so that no outgoing connection of this machine sits on it. */
-static inline int free_port(void)
-{
-	static uint32_t x;
-
-	for (;;) {
-		struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-		auto_close int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-		x = x ? x * 1664525u + 1013904223u : (uint32_t)getpid() * 2654435761u + (uint32_t)now_us();
-		a.sin_port = htons((uint16_t)(12000 + x % 20000));
-		if (bind(fd, (struct sockaddr *)&a, sizeof a) == 0)
-			return ntohs(a.sin_port);
-	}
-}
 
 static inline pid_t spawn(const char *dir, char *const argv[], bool quiet)
 {

@@ -2,6 +2,7 @@
 #ifndef TESTS_UNIT_UPSTREAM_SITE_H
 #define TESTS_UNIT_UPSTREAM_SITE_H
 
+#include "tests/unit/ports.h"
 #include "hactl/upstream/upstream.h"
 
 #include <arpa/inet.h>
@@ -35,21 +36,6 @@ struct site {
 };
 
 /* --- the ground ------------------------------------------------------------------------------------------------------------ */
-
-static inline int free_port(void)
-{
-	static uint32_t x;
-
-	for (;;) {
-		struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-		auto_close int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-		x = x ? x * 1664525u + 1013904223u : (uint32_t)getpid() * 2654435761u + (uint32_t)now_us();
-		a.sin_port = htons((uint16_t)(12000 + x % 20000));
-		if (bind(fd, (struct sockaddr *)&a, sizeof a) == 0)
-			return ntohs(a.sin_port);
-	}
-}
 
 static inline void put(const char *path, const char *text)
 {
